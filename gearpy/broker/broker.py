@@ -1,0 +1,150 @@
+"""The broker: an engine, its sessions, and the gate between them and the disk."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, final
+
+from gearpy.broker.gate import CommitGate
+from gearpy.broker.operator import Operator
+from gearpy.broker.outbox import Link, Outbox
+from gearpy.broker.ports import Host, NobodyHost, Peer
+from gearpy.broker.session import Session
+from gearpy.engine.engine import Engine
+from gearpy.engine.policy import Rules
+from gearpy.engine.ports import NoJournal
+from gearpy.engine.schedule import Calendar, UtcCalendar
+from gearpy.engine.statistics import EngineStatistics
+from gearpy.errors import PeerError
+from gearpy.protocol.parser import LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
+
+TimeoutUnit = Literal["ms", "s"]
+TIMEOUT_UNITS: Final = ("ms", "s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How a broker talks with its peers."""
+
+    payload_bytes_max: int = PAYLOAD_BYTES_MAX
+    line_bytes_max: int = LINE_BYTES_MAX
+    outbox_bytes: int = 1 << 20  # beyond it no more packets of that peer are handled
+    timeout_unit: TimeoutUnit = "ms"  # of CAN_DO_TIMEOUT
+    strict: bool = False  # answer stale results with ERROR
+    exceptions: bool = False  # every client gets WORK_EXCEPTION, asked for or not
+    allow_shutdown: bool = False  # as a text command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the text protocol tells of the program."""
+
+    version: str = "0"
+    pid: int = 0
+    verbose: str = "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerStatistics:
+    """The broker as it is now, and what it counted since its start."""
+
+    engine: EngineStatistics
+    sessions: int
+    refused: int
+    faults: int
+    short_timeouts: int
+
+
+@final
+class Broker:
+    """Everything that a job server is, but for bytes that come and go and time that passes."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        rules: Rules | None = None,
+        facts: Facts | None = None,
+        host: Host | None = None,
+        calendar: Calendar | None = None,
+        durable: bool = False,
+        now_s: float = 0.0,
+        first_number: int = 1,
+    ) -> None:
+        """``now_s`` and ``first_number`` are the engine's.
+
+        ``durable`` says that somebody commits the gate's batches; otherwise nothing is journalled
+        and nobody waits.
+        """
+        self.limits = limits or Limits()
+        self.facts = facts or Facts()
+        self.calendar = calendar or UtcCalendar()
+        self.host: Host = host or NobodyHost()
+        self.gate = CommitGate()
+        self.engine = Engine(rules, self.gate if durable else NoJournal(), now_s, first_number)
+        self.operator = Operator(self)
+        self._dirty: list[Link] = []
+        self._sessions: dict[Session, None] = {}
+        self._refused = 0
+        self._faults = 0
+        self._short_timeouts: set[bytes] = set()
+        self._short_timeout_count = 0
+
+    def connect(self, peer: Peer, link: Link) -> Session:
+        """A new connection.  Its ``link`` is told when its outbox has something to say."""
+        session = Session(self, peer, Outbox(self.gate, self._dirty, link))
+        self._sessions[session] = None
+        return session
+
+    def advance(self, now_s: float) -> float:
+        """Time has passed; returns when to call again at the latest."""
+        return self.engine.advance(now_s)
+
+    def take_dirty(self) -> list[Link]:
+        """The links whose outboxes got something to say since the last call."""
+        dirty = self._dirty[:]
+        self._dirty.clear()
+        return dirty
+
+    def drain(self) -> None:
+        """From now on takes no new jobs and hands none out; what runs may finish."""
+        self.engine.draining = True
+
+    def sessions(self) -> Iterable[Session]:
+        """Every connection, oldest first."""
+        return self._sessions
+
+    def statistics(self) -> BrokerStatistics:
+        """Counters and sizes."""
+        return BrokerStatistics(
+            engine=self.engine.statistics(),
+            sessions=len(self._sessions),
+            refused=self._refused,
+            faults=self._faults,
+            short_timeouts=self._short_timeout_count,
+        )
+
+    # ---- for sessions
+
+    def forget(self, session: Session) -> None:
+        """The session's connection is gone."""
+        del self._sessions[session]
+
+    def refused(self, peer: Peer, error: PeerError) -> None:
+        """The peer was answered with an ERROR."""
+        self._refused += 1
+        self.host.refused(peer, error)
+
+    def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
+        """A bug of ours."""
+        self._faults += 1
+        self.host.fault(peer, number, body, error)
+
+    def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
+        """A worker asked for a timeout that looks like seconds; said once for each function."""
+        self._short_timeout_count += 1
+        if function not in self._short_timeouts and len(self._short_timeouts) < _WARNED_MAX:
+            self._short_timeouts.add(function)
+            self.host.short_timeout(peer, function, timeout_ms)
+
+
+_WARNED_MAX: Final = 1000  # names come from strangers

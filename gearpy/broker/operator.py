@@ -1,0 +1,172 @@
+"""The commands of the text protocol, carried out on the engine."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, final
+
+from gearpy.engine.queue import Maxqueue
+from gearpy.engine.statistics import JobStatistics, QueueStatistics
+from gearpy.errors import RequestRefused, TooManyFunctions
+from gearpy.protocol import admin
+from gearpy.protocol.admin import Command
+from gearpy.protocol.codec import leading_integer
+
+if TYPE_CHECKING:
+    from gearpy.broker.broker import Broker
+
+
+@final
+class Operator:
+    """Answers command lines with the bytes to send."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._engine = broker.engine
+
+    def answer(self, line: bytes) -> bytes:
+        """The reply to one command line."""
+        command = admin.parse(line)
+        handler = COMMANDS.get(command.name)
+        if handler is None:
+            return admin.err_unknown_command(command.written)
+        return handler(self, command)
+
+    def version(self, _command: Command) -> bytes:
+        return admin.ok(self._broker.facts.version.encode())
+
+    def getpid(self, _command: Command) -> bytes:
+        return admin.ok(b"%d" % self._broker.facts.pid)
+
+    def verbose(self, _command: Command) -> bytes:
+        return admin.ok(self._broker.facts.verbose.encode())
+
+    def status(self, _command: Command) -> bytes:
+        return admin.report(
+            admin.StatusRow(queue.function, queue.total, queue.running, queue.workers)
+            for queue in self._engine.functions()
+        )
+
+    def prioritystatus(self, _command: Command) -> bytes:
+        return admin.report(map(_priority_row, self._engine.functions()))
+
+    def workers(self, _command: Command) -> bytes:
+        return admin.report(
+            admin.WorkerRow(
+                session.peer.fd,
+                session.peer.address.encode(),
+                session.client_id,
+                session.functions,
+            )
+            for session in self._broker.sessions()
+        )
+
+    def show(self, command: Command) -> bytes:
+        match command.arguments:
+            case []:
+                return admin.err_unknown_command(command.written)
+            case [b"jobs"]:
+                return admin.report(map(_job_row, self._engine.jobs()))
+            case [b"unique", b"jobs"]:
+                return admin.uniques_report(job.unique for job in self._engine.jobs())
+            case [b"maxqueue"]:
+                return admin.report(
+                    admin.MaxqueueRow(function, *sizes) for function, sizes in self._engine.limits()
+                )
+            case _:
+                return admin.ERR_UNKNOWN_SHOW
+
+    def cancel(self, command: Command) -> bytes:
+        match command.arguments:
+            case [] | [_]:
+                return admin.err_unknown_command(command.written)
+            case [b"job", handle]:
+                return admin.OK if self._engine.cancel(handle) else admin.ERR_UNKNOWN_JOB
+            case _:
+                return admin.ERR_UNKNOWN_ERROR
+
+    def create(self, command: Command) -> bytes:
+        match command.arguments:
+            case [b"function", function]:
+                return self._try(lambda: self._engine.create_function(function))
+            case _:
+                return admin.err_incomplete(command.name)
+
+    def drop(self, command: Command) -> bytes:
+        match command.arguments:
+            case [b"function", function]:
+                queue = self._engine.function(function)
+                if queue is None:
+                    return admin.ERR_NO_FUNCTION
+                if self._engine.drop_function(function):
+                    return admin.OK
+                # gearmand drops a function whose jobs are queued, and loses them.
+                if queue.workers or queue.running:
+                    return admin.ERR_FUNCTION_IN_USE
+                return admin.ERR_FUNCTION_QUEUED
+            case _:
+                return admin.err_incomplete(command.name)
+
+    def maxqueue(self, command: Command) -> bytes:
+        match command.arguments:
+            case [function]:
+                sizes: Maxqueue = (0, 0, 0)
+            case [function, size]:
+                sizes = (_size(size), _size(size), _size(size))
+            case [function, high, normal, low]:
+                sizes = (_size(high), _size(normal), _size(low))
+            case _:
+                return admin.err_incomplete(command.name)
+        return self._try(lambda: self._engine.limit(function, sizes))
+
+    def shutdown(self, command: Command) -> bytes:
+        if not self._broker.limits.allow_shutdown:
+            return admin.err_unknown_command(command.written)
+        match command.arguments:
+            case []:
+                self._broker.host.shutdown(graceful=False)
+                return admin.OK
+            case [b"graceful"]:
+                self._broker.host.shutdown(graceful=True)
+                return admin.OK
+            case _:
+                return admin.err_incomplete(command.name)
+
+    def _try(self, verb: Callable[[], None]) -> bytes:
+        try:
+            verb()
+        except TooManyFunctions:
+            return admin.ERR_TOO_MANY_FUNCTIONS
+        except RequestRefused:
+            return admin.ERR_FUNCTION_NAME
+        return admin.OK
+
+
+def _size(text: bytes) -> int:
+    """A limit as gearmand reads it: what is no number, or negative, is no limit."""
+    return max(0, leading_integer(text))
+
+
+def _priority_row(queue: QueueStatistics) -> admin.PriorityRow:
+    high, normal, low = map(sum, zip(queue.queued, queue.delayed, strict=True))
+    return admin.PriorityRow(queue.function, high, normal, low, queue.workers)
+
+
+def _job_row(job: JobStatistics) -> admin.JobRow:
+    return admin.JobRow(
+        job.handle, job.losses, not job.background and not job.waiting, job.background
+    )
+
+
+COMMANDS: Final[dict[bytes, Callable[[Operator, Command], bytes]]] = {
+    b"version": Operator.version,
+    b"getpid": Operator.getpid,
+    b"verbose": Operator.verbose,
+    b"status": Operator.status,
+    b"prioritystatus": Operator.prioritystatus,
+    b"workers": Operator.workers,
+    b"show": Operator.show,
+    b"cancel": Operator.cancel,
+    b"create": Operator.create,
+    b"drop": Operator.drop,
+    b"maxqueue": Operator.maxqueue,
+    b"shutdown": Operator.shutdown,
+}

@@ -1,0 +1,77 @@
+"""Bytes for one peer, in order, each with the ticket that it waits for."""
+
+from collections import deque
+from typing import Protocol, final
+
+from gearpy.broker.gate import CommitGate
+
+
+class Link(Protocol):
+    """The connection to a peer, as the shell has it."""
+
+    def flush(self) -> None:
+        """There is something in the outbox."""
+
+
+@final
+class Outbox:
+    """What one peer is still to be sent.
+
+    ``put`` sends a packet at the end of the turn if the gate is past its ticket; otherwise it
+    holds the packet, and everything put behind it, so that replies never change their order:
+    clients match JOB_CREATED with their submits by order alone.
+
+    An outbox that has something to say puts its link on the list that all outboxes share.
+    """
+
+    __slots__ = ("_dirty", "_gate", "_held", "_link", "_packets", "size_bytes")
+
+    def __init__(self, gate: CommitGate, dirty: list[Link], link: Link) -> None:
+        self._gate = gate
+        self._dirty = dirty
+        self._link = link
+        self._packets: list[bytes] = []
+        self._held: deque[tuple[int, bytes]] | None = None
+        self.size_bytes = 0  # of everything in here, held or not
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing in here, held or not."""
+        return not self._packets and not self._held
+
+    def put(self, packet: bytes, ticket: int = 0) -> None:
+        """Sends a packet, once everything up to ``ticket`` is durable."""
+        self.size_bytes += len(packet)
+        if self._held:
+            self._held.append((ticket, packet))
+        elif ticket > self._gate.durable:
+            self._held = deque([(ticket, packet)])
+            self._gate.wait(self)
+        else:
+            if not self._packets:
+                self._dirty.append(self._link)
+            self._packets.append(packet)
+
+    def release(self, durable: int) -> bool:
+        """The gate is open up to ``durable``.  Returns whether something is still held."""
+        held = self._held
+        assert held, "only who holds something waits"
+        if not self._packets:
+            self._dirty.append(self._link)
+        while held and held[0][0] <= durable:
+            self._packets.append(held.popleft()[1])
+        return bool(held)
+
+    def take(self) -> bytes:
+        """The bytes to write now, which then are gone from here."""
+        packets = self._packets
+        data = packets[0] if len(packets) == 1 else b"".join(packets)
+        self.size_bytes -= len(data)
+        self._packets = []
+        return data
+
+    def close(self) -> None:
+        """The peer is gone: forgets everything, and stays silent from now on."""
+        self._packets = []
+        self._held = None
+        self.size_bytes = 0

@@ -1,0 +1,422 @@
+"""One connection's conversation: a table of packet handlers.
+
+A handler is given the packet's fields, split as the table of packets says; it calls one verb of the
+engine and puts one reply.  What it raises is answered at one place, ``Session._handle``.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, final
+
+from gearpy.broker.outbox import Outbox
+from gearpy.broker.ports import Peer
+from gearpy.engine.job import COMPLETED, EXCEPTION, Job, Outcome
+from gearpy.engine.peers import Client, Worker
+from gearpy.engine.policy import check_printable
+from gearpy.engine.schedule import read_due_s, read_schedule
+from gearpy.engine.statistics import JobStatistics
+from gearpy.errors import (
+    JobNotFound,
+    LineTooLong,
+    MalformedPacket,
+    PeerError,
+    RemoteProtocolError,
+    RequestRefused,
+    UnexpectedMagic,
+    UnexpectedPacket,
+    UnknownOption,
+    UnknownPacket,
+)
+from gearpy.priority import Priority
+from gearpy.protocol import admin, codec
+from gearpy.protocol import packets as p
+from gearpy.protocol.parser import Packet, PacketParser
+
+if TYPE_CHECKING:
+    from gearpy.broker.broker import Broker
+
+CLIENT_ID_BYTES_MAX: Final = 127  # longer ones are cut, as in gearmand
+TIMEOUT_MS_MIN: Final = 1000  # shorter ones are raised, as in gearmand
+
+_STATUS_UNKNOWN: Final = (b"0", b"0", b"0", b"0")
+_RESULT_NOT_FOUND: Final = "Job given in work result not found"
+_JOB_DOES_NOT_EXIST: Final = "Job does not exist on server"
+_EXCEPTION_NOT_FOUND: Final = "An exception was received for a job that does not exist"
+_UINT32: Final = 0xFFFFFFFF
+
+
+@final
+class Session:
+    """What one connection says and hears.
+
+    After ``receive`` look at ``closing``: once it is a sentence, send what is in the outbox and
+    close. If ``choked`` is true the peer takes too little of what it is sent: stop reading from
+    it, and call ``resume`` when it has taken more.  Call ``lost`` once when the connection is
+    gone.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_broker",
+        "_client",
+        "_engine",
+        "_exceptions",
+        "_parser",
+        "_worker",
+        "client_id",
+        "closing",
+        "outbox",
+        "peer",
+    )
+
+    def __init__(self, broker: "Broker", peer: Peer, outbox: Outbox) -> None:
+        self.peer = peer
+        self.outbox = outbox
+        self.client_id = b"-"
+        self.closing: str | None = None
+        self._broker = broker
+        self._engine = broker.engine
+        self._parser = PacketParser(
+            p.REQ, broker.limits.payload_bytes_max, broker.limits.line_bytes_max
+        )
+        self._exceptions = broker.limits.exceptions
+        self._client: Client | None = None
+        self._worker: Worker | None = None
+        self._backlog: deque[Packet] = deque()  # packets that came while the outbox was full
+
+    # ---- the connection
+
+    def receive(self, data: bytes) -> None:
+        """Bytes arrived: handles every packet that is complete by now."""
+        if self.closing is not None:
+            return
+        packets = self._parser.feed(data)
+        if self._backlog:
+            self._backlog.extend(packets)
+        else:
+            self._handle(packets)
+
+    @property
+    def choked(self) -> bool:
+        """Whether packets wait here because the peer has too much in its outbox."""
+        return bool(self._backlog)
+
+    def resume(self) -> None:
+        """The peer has taken some of its outbox: goes on with what it sent before."""
+        backlog, self._backlog = self._backlog, deque()
+        self._handle(backlog)
+
+    def lost(self) -> None:
+        """The connection is gone: its jobs go back, its waiting ends."""
+        self._broker.forget(self)
+        self._backlog.clear()
+        self.outbox.close()
+        self.closing = self.closing or "the connection is gone"
+        if self._worker is not None:
+            self._engine.lose(self._worker)
+        if self._client is not None:
+            self._engine.leave(self._client)
+
+    @property
+    def functions(self) -> tuple[bytes, ...]:
+        """What this connection can do, in the order in which it will be served."""
+        return tuple(queue.name for queue in self._worker.abilities) if self._worker else ()
+
+    def _handle(self, packets: Iterable[Packet]) -> None:
+        outbox, full_bytes = self.outbox, self._broker.limits.outbox_bytes
+        packets = iter(packets)
+        for number, body in packets:
+            try:
+                route = ROUTES.get(number)
+                if route is None:
+                    raise UnknownPacket(f"there is no packet type {number}")
+                handler, separators = route
+                if separators > 0:
+                    fields = body.split(b"\0", separators)
+                    if len(fields) <= separators:
+                        raise MalformedPacket(codec.missing_fields(number, len(fields)))
+                    handler(self, *fields)
+                elif separators == 0:
+                    handler(self, body)
+                else:
+                    handler(self)
+            except RequestRefused as error:
+                self._answer(error)
+            except RemoteProtocolError as error:
+                self._answer(error)
+                self.closing = str(error)
+                return
+            except Exception as error:
+                self._broker.fault(self.peer, number, body, error)
+                self.closing = "handling its packet failed"
+                return
+            if outbox.size_bytes > full_bytes:
+                self._backlog.extend(packets)
+                break
+        if self._parser.broken is not None and not self._backlog:
+            self._answer(self._parser.broken)
+            self.closing = str(self._parser.broken)
+
+    def _answer(self, error: PeerError) -> None:
+        if isinstance(error, LineTooLong):
+            self.outbox.put(admin.err_line_too_long(str(error)))
+        else:
+            self.outbox.put(codec.error(error.code, str(error)))
+        self._broker.refused(self.peer, error)
+
+    # ---- what the engine calls
+
+    def wake(self) -> None:
+        self.outbox.put(codec.NOOP_PACKET)
+
+    def job_data(self, job: Job, data: bytes) -> None:
+        self.outbox.put(codec.work(p.WORK_DATA, job.handle, data))
+
+    def job_warning(self, job: Job, warning: bytes) -> None:
+        self.outbox.put(codec.work(p.WORK_WARNING, job.handle, warning))
+
+    def job_status(self, job: Job, progress: bytes) -> None:
+        self.outbox.put(codec.work(p.WORK_STATUS, job.handle, progress))
+
+    def job_ended(self, job: Job, outcome: Outcome, data: bytes) -> None:
+        if outcome is COMPLETED:
+            self.outbox.put(codec.work(p.WORK_COMPLETE, job.handle, data))
+        elif outcome is EXCEPTION and self._exceptions:
+            self.outbox.put(codec.work(p.WORK_EXCEPTION, job.handle, data))
+        else:
+            # A client that did not ask for exceptions must still hear of the end.
+            self.outbox.put(codec.response(p.WORK_FAIL, job.handle))
+
+    # ---- clients
+
+    @property
+    def _as_client(self) -> Client:
+        if self._client is None:
+            self._client = Client(self)
+        return self._client
+
+    def on_submit_epoch(self, function: bytes, unique: bytes, due: bytes, payload: bytes) -> None:
+        job = self._engine.submit(None, function, unique, payload, Priority.NORMAL, read_due_s(due))
+        self.outbox.put(codec.job_created(job.handle), job.ticket)
+
+    def on_submit_sched(self, function: bytes, unique: bytes, *when: bytes) -> None:
+        *fields, payload = when
+        due_s = read_schedule(*fields).next_time_s(self._engine.now_s, self._broker.calendar)
+        job = self._engine.submit(None, function, unique, payload, Priority.NORMAL, due_s)
+        self.outbox.put(codec.job_created(job.handle), job.ticket)
+
+    def on_get_status(self, handle: bytes) -> None:
+        handle = codec.trimmed(handle)
+        status = _status_fields(self._engine.status(handle))
+        self.outbox.put(codec.response(p.STATUS_RES, handle, *status))
+
+    def on_get_status_unique(self, unique: bytes) -> None:
+        unique = codec.trimmed(unique)
+        job = self._engine.status_by_unique(unique)
+        waiting = b"%d" % (job.waiting if job else 0)
+        self.outbox.put(codec.response(p.STATUS_RES_UNIQUE, unique, *_status_fields(job), waiting))
+
+    def on_option(self, option: bytes) -> None:
+        if codec.trimmed(option).lower() != b"exceptions":
+            raise UnknownOption
+        self._exceptions = True
+        self.outbox.put(codec.response(p.OPTION_RES, option))
+
+    def on_echo(self, payload: bytes) -> None:
+        self.outbox.put(codec.echo_res(payload))
+
+    def on_set_client_id(self, client_id: bytes) -> None:
+        client_id = codec.trimmed(client_id)
+        check_printable("a client id", client_id)
+        self.client_id = client_id[:CLIENT_ID_BYTES_MAX]
+
+    # ---- workers
+
+    @property
+    def _as_worker(self) -> Worker:
+        if self._worker is None:
+            self._worker = Worker(self)
+        return self._worker
+
+    def on_can_do(self, function: bytes) -> None:
+        self._engine.can_do(self._as_worker, codec.trimmed(function))
+
+    def on_can_do_timeout(self, function: bytes, timeout: bytes) -> None:
+        timeout_s = self._read_timeout_s(function, codec.leading_integer(timeout))
+        self._engine.can_do(self._as_worker, function, timeout_s)
+
+    def _read_timeout_s(self, function: bytes, timeout: int) -> float:
+        if timeout <= 0:
+            return 0.0
+        if self._broker.limits.timeout_unit == "s":
+            return float(timeout)
+        if timeout < TIMEOUT_MS_MIN:
+            self._broker.short_timeout(self.peer, function, timeout)
+        return max(timeout, TIMEOUT_MS_MIN) / 1000
+
+    def on_cant_do(self, function: bytes) -> None:
+        self._engine.cannot_do(self._as_worker, codec.trimmed(function))
+
+    def on_reset_abilities(self) -> None:
+        self._engine.reset_abilities(self._as_worker)
+
+    def on_all_yours(self) -> None:
+        """The worker has no other server.  There is nothing that we would do differently."""
+
+    def on_pre_sleep(self) -> None:
+        self._engine.sleep(self._as_worker)
+
+    def on_grab(self) -> None:
+        job = self._engine.grab(self._as_worker)
+        if job is None:
+            self.outbox.put(codec.NO_JOB_PACKET)
+        else:
+            self.outbox.put(codec.response(p.JOB_ASSIGN, job.handle, job.queue.name, job.payload))
+
+    def on_grab_uniq(self) -> None:
+        job = self._engine.grab(self._as_worker)
+        self.outbox.put(codec.NO_JOB_PACKET if job is None else _assign_uniq(job))
+
+    def on_grab_all(self) -> None:
+        job = self._engine.grab(self._as_worker)
+        self.outbox.put(codec.NO_JOB_PACKET if job is None else _assign_all(job))
+
+    def on_work_data(self, handle: bytes, data: bytes) -> None:
+        if not self._engine.data(self._worker, handle, data):
+            self._stale(_JOB_DOES_NOT_EXIST)
+
+    def on_work_warning(self, handle: bytes, warning: bytes) -> None:
+        if not self._engine.warning(self._worker, handle, warning):
+            self._stale(_JOB_DOES_NOT_EXIST)
+
+    def on_work_status(self, handle: bytes, numerator: bytes, denominator: bytes) -> None:
+        known = self._engine.progress(
+            self._worker,
+            handle,
+            codec.leading_integer(numerator) & _UINT32,
+            codec.leading_integer(denominator) & _UINT32,
+            numerator + b"\0" + denominator,
+        )
+        if not known:
+            self._stale(_RESULT_NOT_FOUND)
+
+    def on_work_complete(self, handle: bytes, result: bytes) -> None:
+        if not self._engine.complete(self._worker, handle, result):
+            self._stale(_RESULT_NOT_FOUND)
+
+    def on_work_fail(self, handle: bytes) -> None:
+        if not self._engine.fail(self._worker, codec.trimmed(handle)):
+            self._stale(_RESULT_NOT_FOUND)
+
+    def on_work_exception(self, handle: bytes, exception: bytes) -> None:
+        if not self._engine.exception(self._worker, handle, exception):
+            self._stale(_EXCEPTION_NOT_FOUND)
+
+    def _stale(self, text: str) -> None:
+        # gearmand answers ERROR.  Perl's worker sends WORK_FAIL behind each WORK_EXCEPTION and
+        # takes that ERROR for the answer to its next request, so it is sent only where it is
+        # asked for.
+        if self._broker.limits.strict:
+            raise JobNotFound(text)
+
+    # ---- both
+
+    def on_text(self, line: bytes) -> None:
+        self.outbox.put(self._broker.operator.answer(line))
+
+    def on_wrong_magic(self, _body: bytes) -> None:
+        raise UnexpectedMagic
+
+    def on_unexpected(self, _body: bytes) -> None:
+        raise UnexpectedPacket
+
+
+def _submit(priority: Priority, background: bool) -> Callable[[Session, bytes, bytes, bytes], None]:
+    def on_submit(session: Session, function: bytes, unique: bytes, payload: bytes) -> None:
+        client = None if background else session._as_client
+        job = session._engine.submit(client, function, unique, payload, priority)
+        session.outbox.put(codec.job_created(job.handle), job.ticket)
+
+    return on_submit
+
+
+def _submit_reduce(background: bool) -> Callable[..., None]:
+    def on_submit_reduce(
+        session: Session,
+        function: bytes,
+        unique: bytes,
+        reducer: bytes,
+        _aggregate: bytes,
+        payload: bytes,
+    ) -> None:
+        client = None if background else session._as_client
+        job = session._engine.submit(
+            client, function, unique, payload, Priority.NORMAL, 0.0, reducer
+        )
+        session.outbox.put(codec.job_created(job.handle), job.ticket)
+
+    return on_submit_reduce
+
+
+def _assign_uniq(job: Job) -> bytes:
+    return codec.response(p.JOB_ASSIGN_UNIQ, job.handle, job.queue.name, job.unique, job.payload)
+
+
+def _assign_all(job: Job) -> bytes:
+    # gearmand: only a job with a reducer is assigned with JOB_ASSIGN_ALL.
+    if not job.reducer:
+        return _assign_uniq(job)
+    return codec.response(
+        p.JOB_ASSIGN_ALL, job.handle, job.queue.name, job.unique, job.reducer, job.payload
+    )
+
+
+def _status_fields(job: JobStatistics | None) -> tuple[bytes, ...]:
+    """known, running, numerator, denominator."""
+    if job is None:
+        return _STATUS_UNKNOWN
+    running = b"%d" % (job.state == "running")
+    return b"1", running, b"%d" % job.numerator, b"%d" % job.denominator
+
+
+_HANDLERS: Final[dict[int, Callable[..., None]]] = {
+    p.CAN_DO: Session.on_can_do,
+    p.CANT_DO: Session.on_cant_do,
+    p.RESET_ABILITIES: Session.on_reset_abilities,
+    p.PRE_SLEEP: Session.on_pre_sleep,
+    p.SUBMIT_JOB: _submit(Priority.NORMAL, background=False),
+    p.GRAB_JOB: Session.on_grab,
+    p.WORK_STATUS: Session.on_work_status,
+    p.WORK_COMPLETE: Session.on_work_complete,
+    p.WORK_FAIL: Session.on_work_fail,
+    p.GET_STATUS: Session.on_get_status,
+    p.ECHO_REQ: Session.on_echo,
+    p.SUBMIT_JOB_BG: _submit(Priority.NORMAL, background=True),
+    p.SUBMIT_JOB_HIGH: _submit(Priority.HIGH, background=False),
+    p.SET_CLIENT_ID: Session.on_set_client_id,
+    p.CAN_DO_TIMEOUT: Session.on_can_do_timeout,
+    p.ALL_YOURS: Session.on_all_yours,
+    p.WORK_EXCEPTION: Session.on_work_exception,
+    p.OPTION_REQ: Session.on_option,
+    p.WORK_DATA: Session.on_work_data,
+    p.WORK_WARNING: Session.on_work_warning,
+    p.GRAB_JOB_UNIQ: Session.on_grab_uniq,
+    p.SUBMIT_JOB_HIGH_BG: _submit(Priority.HIGH, background=True),
+    p.SUBMIT_JOB_LOW: _submit(Priority.LOW, background=False),
+    p.SUBMIT_JOB_LOW_BG: _submit(Priority.LOW, background=True),
+    p.SUBMIT_JOB_SCHED: Session.on_submit_sched,
+    p.SUBMIT_JOB_EPOCH: Session.on_submit_epoch,
+    p.SUBMIT_REDUCE_JOB: _submit_reduce(background=False),
+    p.SUBMIT_REDUCE_JOB_BACKGROUND: _submit_reduce(background=True),
+    p.GRAB_JOB_ALL: Session.on_grab_all,
+    p.GET_STATUS_UNIQUE: Session.on_get_status_unique,
+}
+
+# Packet number -> its handler and how many NULs separate its fields: -1 for none at all, 0 for a
+# body that is one field.
+ROUTES: Final[dict[int, tuple[Callable[..., None], int]]] = {
+    number: (_HANDLERS[number], len(packet.fields) - 1)
+    if number in _HANDLERS
+    else (Session.on_unexpected, 0)
+    for number, packet in p.PACKETS.items()
+} | {p.TEXT: (Session.on_text, 0), p.WRONG_MAGIC: (Session.on_wrong_magic, 0)}

@@ -1,0 +1,58 @@
+"""Limits and decisions as pure functions of plain values."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from gearpy.errors import ArgumentTooLarge, InvalidArgument
+
+UNIQUE_BYTES_MAX: Final = 64  # gearmand's GEARMAN_MAX_UNIQUE_SIZE
+FUNCTION_BYTES_MAX: Final = 255
+HANDLE_BYTES_MAX: Final = 63  # gearmand's clients keep 64 bytes with a NUL at the end
+
+FOR_EVER: Final = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What an operator decides about jobs."""
+
+    handle_prefix: bytes = b"H:localhost"
+    job_retries: int = FOR_EVER  # attempts after a lost worker or a timeout
+    wakes_per_job: int = 1  # workers to wake for a job; more than one is for impatient fleets
+    wake_patience_s: float = 0.1  # how long a woken worker may take before another is woken
+    functions_max: int = 200_000  # names come from strangers, and each takes about 1 kB for ever
+    worker_functions_max: int = 50_000  # fleets of twenty thousand on one worker exist
+
+
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+def check_function(name: bytes) -> None:
+    """Refuses a function name that is too long, or that could forge lines of the text reports."""
+    if len(name) > FUNCTION_BYTES_MAX:
+        raise ArgumentTooLarge(
+            f"a function name has at most {FUNCTION_BYTES_MAX} bytes; this one has {len(name):,}"
+        )
+    check_printable("a function name", name)
+
+
+def check_unique(unique: bytes) -> None:
+    """Refuses a unique that is too long, in gearmand's words."""
+    if len(unique) > UNIQUE_BYTES_MAX:
+        raise ArgumentTooLarge("Unique value too large")
+
+
+def check_printable(what: str, name: bytes) -> None:
+    """Refuses control characters: text reports are made of tabs and lines."""
+    if _CONTROL.search(name):
+        raise InvalidArgument(f"{what} may not hold control characters")
+
+
+def may_retry(losses: int, retries: int) -> bool:
+    """Whether a job that was lost ``losses`` times may run once more.
+
+    >>> may_retry(1, FOR_EVER), may_retry(1, 0), may_retry(1, 1), may_retry(2, 1)
+    (True, False, True, False)
+    """
+    return retries < 0 or losses <= retries

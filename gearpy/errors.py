@@ -1,0 +1,180 @@
+"""Every exception of gearpy, in one tree.
+
+    GearpyError
+    ├── RemoteProtocolError          the peer's bytes make no sense: answered, then closed
+    │   ├── BadMagic                 not a Gearman header
+    │   ├── UnknownPacket            a packet type that nobody knows
+    │   ├── MalformedPacket          an argument block without its NULs
+    │   ├── PayloadTooLarge          announced to be beyond the limit
+    │   └── LineTooLong              a text command beyond the limit
+    ├── RequestRefused               one request can't be granted: answered, the connection goes on
+    │   ├── UnexpectedMagic          a reply was sent where requests are read
+    │   ├── UnexpectedPacket         a packet that only a server sends
+    │   ├── UnknownOption            OPTION_REQ for something that nobody knows
+    │   ├── InvalidArgument          a value that is not allowed: a name, a time
+    │   ├── ArgumentTooLarge         a function name, unique or reducer beyond its limit
+    │   ├── QueueFull                the function's queue is at its limit
+    │   ├── TooManyFunctions         the server's or the connection's limit of functions
+    │   ├── TooManyConnections       the server's limit of connections
+    │   ├── ShuttingDown             the server drains and takes no new jobs
+    │   └── JobNotFound              a result for a job that the sender does not hold
+    ├── SettingError                 a setting has a bad value
+    ├── CannotListen                 an address can't be listened on
+    ├── CannotConnect                no server answers there
+    ├── ConnectionLost               the server went away
+    ├── ServerError                  the server answered ERROR
+    ├── JobFailed                    the worker said WORK_FAIL or WORK_EXCEPTION
+    └── WaitTimeout                  the result did not come in time (the job goes on)
+
+The first two branches carry ``code``, the first word of the ERROR packet that tells the peer.
+Codes are stable; a client may act on them.  Where gearmand has a word for the case, it is that
+word.
+"""
+
+from typing import ClassVar
+
+
+class GearpyError(Exception):
+    """Something went wrong in gearpy."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class PeerError(GearpyError):
+    """The peer asked for something that can't be done."""
+
+    code: ClassVar[bytes] = b"INVALID_COMMAND"
+
+
+class RemoteProtocolError(PeerError):
+    """The peer sent something that the protocol does not allow."""
+
+
+class BadMagic(RemoteProtocolError):
+    """A packet starts with NUL REQ or NUL RES; this one does not."""
+
+    code = b"INVALID_MAGIC"
+
+
+class UnknownPacket(RemoteProtocolError):
+    """Nobody knows this packet type."""
+
+
+class MalformedPacket(RemoteProtocolError):
+    """The packet has fewer NUL-separated arguments than its type needs."""
+
+    code = b"INVALID_ARGUMENT"
+
+
+class PayloadTooLarge(RemoteProtocolError):
+    """The packet announces more bytes than this server takes."""
+
+    code = b"ARGUMENT_TOO_LARGE"
+
+
+class LineTooLong(RemoteProtocolError):
+    """The text command is longer than this server takes."""
+
+    code = b"LINE_TOO_LONG"
+
+
+class RequestRefused(PeerError):
+    """The request can't be granted."""
+
+
+class UnexpectedMagic(RequestRefused):
+    """Request magic expected"""
+
+    code = b"INVALID_MAGIC"
+
+
+class UnexpectedPacket(RequestRefused):
+    """Command not expected"""
+
+
+class UnknownOption(RequestRefused):
+    """Server does not recognize given option"""
+
+    code = b"UNKNOWN_OPTION"
+
+
+class InvalidArgument(RequestRefused):
+    """An argument has a value that is not allowed."""
+
+    code = b"INVALID_ARGUMENT"
+
+
+class ArgumentTooLarge(RequestRefused):
+    """An argument is longer than allowed."""
+
+    code = b"ARGUMENT_TOO_LARGE"
+
+
+class QueueFull(RequestRefused):
+    """Job queue is full"""
+
+    code = b"QUEUE_ERROR"
+
+
+class TooManyFunctions(RequestRefused):
+    """The limit of functions is reached."""
+
+    code = b"TOO_MANY_FUNCTIONS"
+
+
+class TooManyConnections(RequestRefused):
+    """The limit of connections is reached."""
+
+    code = b"TOO_MANY_CONNECTIONS"
+
+
+class ShuttingDown(RequestRefused):
+    """The server is shutting down and takes no new jobs."""
+
+    code = b"SHUTTING_DOWN"
+
+
+class JobNotFound(RequestRefused):
+    """Job given in work result not found"""
+
+    code = b"JOB_NOT_FOUND"
+
+
+class SettingError(GearpyError):
+    """A setting has a bad value."""
+
+
+class CannotListen(GearpyError):
+    """The server can't listen on an address."""
+
+
+class CannotConnect(GearpyError):
+    """No Gearman server answers at this address."""
+
+
+class ConnectionLost(GearpyError):
+    """The connection to the Gearman server was lost."""
+
+
+class ServerError(GearpyError):
+    """The server answered with an ERROR packet; ``code`` is its first word."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"the server answered {code}: {text}")
+        self.code = code
+        self.text = text
+
+
+class JobFailed(GearpyError):
+    """The worker reported that the job failed; ``exception`` holds its WORK_EXCEPTION, if any."""
+
+    def __init__(self, handle: str, exception: bytes | None = None) -> None:
+        reason = "" if exception is None else ": " + exception.decode("utf-8", "replace")
+        super().__init__(f"job {handle} failed{reason}")
+        self.handle = handle
+        self.exception = exception
+
+
+class WaitTimeout(GearpyError, TimeoutError):
+    """The answer did not come in the time that was given for it."""

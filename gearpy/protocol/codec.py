@@ -1,0 +1,115 @@
+"""Fields into packets, and bodies into fields.
+
+Everything that is sent goes through ``request`` or ``response``, or through one of the written-out
+encoders below them, which exist because they are called for every job.
+"""
+
+import struct
+from typing import Final
+
+from gearpy.errors import MalformedPacket
+from gearpy.protocol.packets import (
+    ECHO_RES,
+    ERROR,
+    JOB_CREATED,
+    NO_JOB,
+    NOOP,
+    PACKETS,
+    REQ,
+    RES,
+)
+
+_size = struct.Struct(">I").pack
+_REQUEST: Final = {number: REQ + struct.pack(">I", number) for number in PACKETS}
+_RESPONSE: Final = {number: RES + struct.pack(">I", number) for number in PACKETS}
+
+
+def request(number: int, *fields: bytes) -> bytes:
+    """The packet as a client or worker sends it: magic NUL REQ, type, size, fields joined by
+    NUL."""
+    body = b"\0".join(fields)
+    return b"".join((_REQUEST[number], _size(len(body)), body))
+
+
+def response(number: int, *fields: bytes) -> bytes:
+    """The packet as a server sends it: magic NUL RES, type, size, fields joined by NUL."""
+    body = b"\0".join(fields)
+    return b"".join((_RESPONSE[number], _size(len(body)), body))
+
+
+# Replies that never change are made once.
+NOOP_PACKET: Final = response(NOOP)
+NO_JOB_PACKET: Final = response(NO_JOB)
+
+_JOB_CREATED: Final = _RESPONSE[JOB_CREATED]
+_ECHO_RES: Final = _RESPONSE[ECHO_RES]
+
+
+def job_created(handle: bytes) -> bytes:
+    """``response(JOB_CREATED, handle)``, written out: one for each submit."""
+    return _JOB_CREATED + _size(len(handle)) + handle
+
+
+def work(number: int, handle: bytes, data: bytes) -> bytes:
+    """``response(number, handle, data)`` for the WORK_* packets; copies ``data`` once."""
+    return b"".join(
+        (_RESPONSE[number], _size(len(handle) + 1 + len(data)), handle, b"\0", data),
+    )
+
+
+def echo_res(payload: bytes) -> bytes:
+    """``response(ECHO_RES, payload)``; copies ``payload`` once."""
+    return b"".join((_ECHO_RES, _size(len(payload)), payload))
+
+
+def error(code: bytes, text: str) -> bytes:
+    """An ERROR packet: a stable code to act on, and a sentence for a person."""
+    return response(ERROR, code, text.encode())
+
+
+def split(number: int, body: bytes) -> list[bytes]:
+    """The fields of a packet's body, by the table.
+
+    Raises MalformedPacket if there are fewer than the type needs.  A packet without fields ignores
+    what its body holds, as gearmand does.
+    """
+    packet = PACKETS[number]
+    if not packet.fields:
+        return []
+    fields = body.split(b"\0", len(packet.fields) - 1)
+    if len(fields) < len(packet.fields):
+        raise MalformedPacket(missing_fields(number, len(fields)))
+    return fields
+
+
+def missing_fields(number: int, found: int) -> str:
+    """The sentence about a packet that has only ``found`` of its fields."""
+    packet = PACKETS[number]
+    return (
+        f"{packet.name} needs {len(packet.fields)} arguments separated by NUL"
+        f" ({', '.join(packet.fields)}); this one has {found}"
+    )
+
+
+def trimmed(name: bytes) -> bytes:
+    """A name that was sent as last field, without the NUL that some clients put behind it."""
+    return name[:-1] if name.endswith(b"\0") else name
+
+
+_DIGITS: Final = frozenset(b"0123456789")
+_DIGITS_MAX: Final = 20  # what a 64-bit number needs
+
+
+def leading_integer(text: bytes) -> int:
+    """The number at the start of ``text``, and 0 where there is none.
+
+    gearmand reads numbers with C's ``strtol``: "12abc" is 12, "abc" is 0, "-3" is -3.
+    """
+    text = text.lstrip()
+    sign = -1 if text.startswith(b"-") else 1
+    if text[:1] in (b"-", b"+"):
+        text = text[1:]
+    digits = 0
+    while digits < min(len(text), _DIGITS_MAX) and text[digits] in _DIGITS:
+        digits += 1
+    return sign * int(text[:digits]) if digits else 0

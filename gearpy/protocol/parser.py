@@ -1,0 +1,119 @@
+"""A byte stream cut into packets.
+
+``PacketParser`` knows the header and the limits, and nobody else: it holds no connection and
+calls no handler.  Bytes in, a list of ``(number, body)`` out.
+"""
+
+import struct
+from typing import Final
+
+from gearpy.errors import BadMagic, LineTooLong, PayloadTooLarge, RemoteProtocolError
+from gearpy.protocol.packets import HEADER_BYTES, REQ, RES, TEXT, WRONG_MAGIC
+
+Packet = tuple[int, bytes]
+
+PAYLOAD_BYTES_MAX: Final = 64 << 20  # gearmand takes 4 GiB on paper; its clients send kilobytes
+LINE_BYTES_MAX: Final = 8 << 10  # as gearmand; real commands are far shorter
+
+_header = struct.Struct(">4sII").unpack_from
+_NEWLINE: Final = b"\n"
+
+
+class PacketParser:
+    """Cuts what arrives on one connection into packets and text lines.
+
+    ``expects`` is the magic of the packets that should arrive: a server reads REQ, everybody else
+    RES.  A packet of the other magic comes out as ``(WRONG_MAGIC, body)``; a line of the text
+    protocol (anything that does not start with NUL) as ``(TEXT, line)`` without its line end.
+
+    Once the stream makes no sense, ``broken`` says why; nothing comes out after that.
+
+    A packet that is cut off waits in one growing buffer, so a payload costs time linear in its size
+    however small the pieces are, and its announced size is checked before any of it is kept.
+    """
+
+    __slots__ = ("_expects", "_held", "_line_bytes_max", "_needed", "_payload_bytes_max", "broken")
+
+    def __init__(
+        self,
+        expects: bytes = REQ,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        line_bytes_max: int = LINE_BYTES_MAX,
+    ) -> None:
+        self._expects = expects
+        self._payload_bytes_max = payload_bytes_max
+        self._line_bytes_max = line_bytes_max
+        self._held = bytearray()  # an incomplete packet
+        self._needed = 0  # bytes to hold before another look is worth while
+        self.broken: RemoteProtocolError | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of an incomplete packet is kept."""
+        return len(self._held)
+
+    def feed(self, data: bytes) -> list[Packet]:
+        """Takes the bytes that arrived, returns the packets that are complete by now."""
+        if self.broken is not None:
+            return []
+        if self._held:
+            self._held += data
+            if len(self._held) < self._needed:
+                return []
+            data = bytes(self._held)
+            self._held = bytearray()
+        packets: list[Packet] = []
+        expects, limit = self._expects, self._payload_bytes_max
+        start, size = 0, len(data)
+        while start < size:
+            if data[start]:
+                stop = self._line_end(data, start, size)
+                if not stop:
+                    break
+                line = data[start : stop - 1]
+                packets.append((TEXT, line[:-1] if line.endswith(b"\r") else line))
+                start = stop
+                continue
+            body = start + HEADER_BYTES
+            if body > size:
+                self._keep(data, start, HEADER_BYTES)
+                break
+            magic, number, length = _header(data, start)
+            if magic != expects:
+                if magic != REQ and magic != RES:
+                    self._break(BadMagic(f"a packet starts with NUL REQ or NUL RES, not {magic!r}"))
+                    break
+                number = WRONG_MAGIC
+            if length > limit:
+                self._break(
+                    PayloadTooLarge(
+                        f"the packet announces {length:,} bytes; this server takes {limit:,}"
+                    )
+                )
+                break
+            stop = body + length
+            if stop > size:
+                self._keep(data, start, HEADER_BYTES + length)
+                break
+            packets.append((number, data[body:stop]))
+            start = stop
+        return packets
+
+    def _line_end(self, data: bytes, start: int, size: int) -> int:
+        """Where the text line ends, or 0: there is not yet an end, or it is too far away."""
+        stop = data.find(_NEWLINE, start, start + self._line_bytes_max) + 1
+        if not stop:
+            if size - start >= self._line_bytes_max:
+                self._break(
+                    LineTooLong(f"a text command ends within {self._line_bytes_max:,} bytes")
+                )
+            else:
+                self._keep(data, start, size - start + 1)
+        return stop
+
+    def _keep(self, data: bytes, start: int, needed: int) -> None:
+        self._held += memoryview(data)[start:]
+        self._needed = needed
+
+    def _break(self, error: RemoteProtocolError) -> None:
+        self.broken = error
