@@ -24,7 +24,7 @@ class Outbox:
     An outbox that has something to say puts its link on the list that all outboxes share.
     """
 
-    __slots__ = ("_dirty", "_gate", "_held", "_link", "_packets", "size_bytes")
+    __slots__ = ("_dirty", "_gate", "_held", "_link", "_open", "_packets", "size_bytes")
 
     def __init__(self, gate: CommitGate, dirty: list[Link], link: Link) -> None:
         self._gate = gate
@@ -32,6 +32,7 @@ class Outbox:
         self._link = link
         self._packets: list[bytes] = []
         self._held: deque[tuple[int, bytes]] | None = None
+        self._open = True
         self.size_bytes = 0  # of everything in here, held or not
 
     @property
@@ -41,6 +42,8 @@ class Outbox:
 
     def put(self, packet: bytes, ticket: int = 0) -> None:
         """Sends a packet, once everything up to ``ticket`` is durable."""
+        if not self._open:
+            return
         self.size_bytes += len(packet)
         if self._held:
             self._held.append((ticket, packet))
@@ -55,8 +58,9 @@ class Outbox:
     def release(self, durable: int) -> bool:
         """The gate is open up to ``durable``.  Returns whether something is still held."""
         held = self._held
-        assert held, "only who holds something waits"
-        if not self._packets:
+        if not held:
+            return False  # closed meanwhile
+        if held[0][0] <= durable and not self._packets:
             self._dirty.append(self._link)
         while held and held[0][0] <= durable:
             self._packets.append(held.popleft()[1])
@@ -72,6 +76,7 @@ class Outbox:
 
     def close(self) -> None:
         """The peer is gone: forgets everything, and stays silent from now on."""
+        self._open = False
         self._packets = []
         self._held = None
         self.size_bytes = 0

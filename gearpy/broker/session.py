@@ -18,7 +18,6 @@ from gearpy.engine.statistics import JobStatistics
 from gearpy.errors import (
     JobNotFound,
     LineTooLong,
-    MalformedPacket,
     PeerError,
     RemoteProtocolError,
     RequestRefused,
@@ -91,15 +90,15 @@ class Session:
         if self.closing is not None:
             return
         packets = self._parser.feed(data)
-        if self._backlog:
+        if self.choked:
             self._backlog.extend(packets)
         else:
             self._handle(packets)
 
     @property
     def choked(self) -> bool:
-        """Whether packets wait here because the peer has too much in its outbox."""
-        return bool(self._backlog)
+        """Whether the peer has too much in its outbox; what it sends waits in here meanwhile."""
+        return bool(self._backlog) or self.outbox.size_bytes > self._broker.limits.outbox_bytes
 
     def resume(self) -> None:
         """The peer has taken some of its outbox: goes on with what it sent before."""
@@ -134,7 +133,7 @@ class Session:
                 if separators > 0:
                     fields = body.split(b"\0", separators)
                     if len(fields) <= separators:
-                        raise MalformedPacket(codec.missing_fields(number, len(fields)))
+                        fields = codec.split(number, body)
                     handler(self, *fields)
                 elif separators == 0:
                     handler(self, body)

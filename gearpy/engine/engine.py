@@ -224,27 +224,25 @@ class Engine:
         job = None if self.draining else self._next_job(worker)
         if job is not None:
             self._assign(job, worker)
-        if called_for is not None and called_for.queued:
+        if called_for is not None:
             self._call(called_for)
         return job
 
     def sleep(self, worker: Worker) -> None:
         """The worker waits to be woken; that is at once if there is a job that nobody comes for."""
-        if worker.called_for is not None:
+        called_for = worker.called_for
+        if called_for is not None:
             self._arrived(worker)
         worker.asleep = True
-        if worker.absent:
-            for queue in worker.absent:
-                queue.idle[worker] = None
-            worker.absent.clear()
-        if self.draining:
-            return
-        for ready in self._ready:
-            if ready:
-                uncalled = self._first_in_turn(worker, ready, uncalled=True)
-                if uncalled is not None:
-                    self._wake(worker, uncalled)
-                    return
+        for queue in worker.absent:
+            queue.idle[worker] = None
+        worker.absent.clear()
+        uncalled = None if self.draining else self._next_queue(worker, uncalled=True)
+        if uncalled is not None:
+            self._wake(worker, uncalled[0])
+        if called_for is not None:
+            # It was to fetch a job of this function, and now may come for another's.
+            self._call(called_for)
 
     def data(self, worker: Worker | None, handle: bytes, data: bytes) -> bool:
         """A part of the result.  False: the job is not this worker's."""
@@ -425,15 +423,21 @@ class Engine:
     # ---- the life of a job
 
     def _join(self, job: Job, client: Client | None) -> Job:
-        self._coalesced += 1
         if client is None:
+            self._coalesced += 1
             if not job.background:
                 job.background = True
                 job.ticket = self._journal.write(PUT, job)
             return job
         if job.watchers is None:
             job.watchers = {}
-        job.watchers[client] = job.watchers.get(client, 0) + 1
+        copies = job.watchers.get(client, 0) + 1
+        if copies > self.rules.copies_max:
+            raise QueueFull(
+                f"this connection waits for this job {self.rules.copies_max:,} times already"
+            )
+        self._coalesced += 1
+        job.watchers[client] = copies
         client.watching[job] = None
         return job
 
@@ -461,18 +465,14 @@ class Engine:
         self._call(queue)
 
     def _next_job(self, worker: Worker) -> Job | None:
-        for priority in PRIORITIES:
-            ready = self._ready[priority]
-            if not ready:
-                continue
-            queue = self._first_in_turn(worker, ready)
-            if queue is None:
-                continue
-            lane = queue.lane(priority)
-            job = lane.pop()
-            self._dequeued(queue, priority, lane.count)
-            return job
-        return None
+        found = self._next_queue(worker)
+        if found is None:
+            return None
+        queue, priority = found
+        lane = queue.lane(priority)
+        job = lane.pop()
+        self._dequeued(queue, priority, lane.count)
+        return job
 
     def _assign(self, job: Job, worker: Worker) -> None:
         queue = job.queue
@@ -579,8 +579,20 @@ class Engine:
             worker.asleep = False
             self._call(queue)
 
+    def _next_queue(
+        self, worker: Worker, uncalled: bool = False
+    ) -> tuple[FunctionQueue, Priority] | None:
+        """From where the worker is served next; ``uncalled`` is that of ``_first_in_turn``."""
+        for priority in PRIORITIES:
+            ready = self._ready[priority]
+            if ready:
+                queue = self._first_in_turn(worker, ready, uncalled)
+                if queue is not None:
+                    return queue, priority
+        return None
+
     def _first_in_turn(
-        self, worker: Worker, ready: dict[FunctionQueue, None], uncalled: bool = False
+        self, worker: Worker, ready: dict[FunctionQueue, None], uncalled: bool
     ) -> FunctionQueue | None:
         """Of the functions with queued jobs, the one whose turn it is for this worker.
 

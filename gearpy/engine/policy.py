@@ -23,18 +23,24 @@ class Rules:
     wake_patience_s: float = 0.1  # how long a woken worker may take before another is woken
     functions_max: int = 200_000  # names come from strangers, and each takes about 1 kB for ever
     worker_functions_max: int = 50_000  # fleets of twenty thousand on one worker exist
+    copies_max: int = 1_000  # submissions of one client that wait for the same job
 
 
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_CONTROL_BUT_TAB: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 def check_function(name: bytes) -> None:
-    """Refuses a function name that is too long, or that could forge lines of the text reports."""
+    """Refuses a function name that is too long, or that could forge lines of the text reports.
+
+    A tab is allowed, and escaped in reports: Perl's clients put one between a prefix and a name.
+    """
     if len(name) > FUNCTION_BYTES_MAX:
         raise ArgumentTooLarge(
             f"a function name has at most {FUNCTION_BYTES_MAX} bytes; this one has {len(name):,}"
         )
-    check_printable("a function name", name)
+    if _CONTROL_BUT_TAB.search(name):
+        raise InvalidArgument("a function name may not hold control characters other than tab")
 
 
 def check_unique(unique: bytes) -> None:

@@ -37,16 +37,24 @@ class Lane:
 
     def pop(self) -> Job:
         """Takes the first queued job.  The lane must hold one."""
-        self.count -= 1
         job = self._jobs.popleft()
         while job.state is not QUEUED:
             job = self._jobs.popleft()
+        self.count -= 1
+        if len(self._jobs) != self.count:
+            self._sweep()
         return job
 
     def discard(self) -> None:
         """One of the jobs in here is no longer QUEUED."""
         self.count -= 1
-        if len(self._jobs) - self.count > max(self.count, _FEW):
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Drops the ghosts if they are the majority."""
+        if not self.count:
+            self._jobs.clear()
+        elif len(self._jobs) - self.count > max(self.count, _FEW):
             self._jobs = deque(job for job in self._jobs if job.state is QUEUED)
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ everything; the job runs once.
 """
 
 import calendar
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -41,6 +42,7 @@ _FIELDS: Final = (
     ("month", 1, 12),
     ("day of week", 0, 6),
 )
+_SOON_S: Final = 60  # nothing can match earlier than within the next minute
 _MONTHS_AHEAD: Final = 12 * 41  # 29 February on a given weekday can be 40 years away
 
 
@@ -64,16 +66,18 @@ class Schedule:
         # The clock may have been put back by now: then earlier minutes of today still come.
         earliest = today - timedelta(hours=3)
         for day in self._days(today.date() - timedelta(days=1)):
-            times = [
-                time_s
-                for local in self._minutes(day)
-                if local >= earliest
-                for fold in (0, 1)
-                if (time_s := zone.time_s(local.replace(fold=fold))) > now_s
-                and zone.local(time_s).replace(fold=0) == local
-            ]
-            if times:
-                return min(times)
+            first_s = math.inf
+            for local in self._minutes(day):
+                if local < earliest:
+                    continue
+                for fold in (0, 1):
+                    time_s = zone.time_s(local.replace(fold=fold))
+                    if now_s < time_s < first_s and zone.local(time_s).replace(fold=0) == local:
+                        first_s = time_s
+                if first_s <= now_s + _SOON_S:
+                    break
+            if first_s < math.inf:
+                return first_s
         raise InvalidArgument("no day matches this schedule")
 
     def _days(self, first: date) -> Iterator[date]:

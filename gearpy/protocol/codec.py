@@ -77,18 +77,15 @@ def split(number: int, body: bytes) -> list[bytes]:
     if not packet.fields:
         return []
     fields = body.split(b"\0", len(packet.fields) - 1)
-    if len(fields) < len(packet.fields):
-        raise MalformedPacket(missing_fields(number, len(fields)))
+    missing = len(packet.fields) - len(fields)
+    if missing == 1 and packet.optional:
+        fields.append(b"")
+    elif missing:
+        raise MalformedPacket(
+            f"{packet.name} needs {len(packet.fields)} arguments separated by NUL"
+            f" ({', '.join(packet.fields)}); this one has {len(fields)}"
+        )
     return fields
-
-
-def missing_fields(number: int, found: int) -> str:
-    """The sentence about a packet that has only ``found`` of its fields."""
-    packet = PACKETS[number]
-    return (
-        f"{packet.name} needs {len(packet.fields)} arguments separated by NUL"
-        f" ({', '.join(packet.fields)}); this one has {found}"
-    )
 
 
 def trimmed(name: bytes) -> bytes:

@@ -73,7 +73,8 @@ class PacketType:
     """One row of the table.
 
     ``fields`` are separated by NUL.  The last one runs to the end of the packet; if ``payload`` is
-    true it may hold anything, NULs included, otherwise it is a name or a number.
+    true it may hold anything, NULs included, otherwise it is a name or a number.  If ``optional``
+    is true it may be left out together with its NUL, and is empty then.
     """
 
     number: int
@@ -81,6 +82,7 @@ class PacketType:
     senders: Sender
     fields: tuple[str, ...]
     payload: bool
+    optional: bool
     answer: str
 
 
@@ -93,14 +95,15 @@ PACKETS: Final[dict[int, PacketType]] = {}
 
 
 def _packet(number: int, name: str, senders: Sender, fields: str, answer: str = "-") -> None:
-    names = tuple(fields.replace("*", "").split())
-    PACKETS[number] = PacketType(number, name, senders, names, "*" in fields, answer)
+    names = tuple(fields.replace("*", "").replace("?", "").split())
+    PACKETS[number] = PacketType(number, name, senders, names, "*" in fields, "?" in fields, answer)
 
 
 _CREATED = "JOB_CREATED, or ERROR"
 _CRON = "function unique minute hour day_of_month month day_of_week *payload"
 
-# A star marks a last field that may hold anything.
+# A star marks a last field that may hold anything; a question mark one that may be left out:
+# Perl's worker sends a bare handle when it has nothing to say.
 _packet(CAN_DO, "CAN_DO", WORKER, "function")
 _packet(CANT_DO, "CANT_DO", WORKER, "function")
 _packet(RESET_ABILITIES, "RESET_ABILITIES", WORKER, "")
@@ -113,7 +116,7 @@ _packet(GRAB_JOB, "GRAB_JOB", WORKER, "", "JOB_ASSIGN, or NO_JOB")
 _packet(NO_JOB, "NO_JOB", SERVER, "")
 _packet(JOB_ASSIGN, "JOB_ASSIGN", SERVER, "handle function *payload")
 _packet(WORK_STATUS, "WORK_STATUS", WORKER | SERVER, "handle numerator denominator")
-_packet(WORK_COMPLETE, "WORK_COMPLETE", WORKER | SERVER, "handle *result")
+_packet(WORK_COMPLETE, "WORK_COMPLETE", WORKER | SERVER, "handle *?result")
 _packet(WORK_FAIL, "WORK_FAIL", WORKER | SERVER, "handle")
 _packet(GET_STATUS, "GET_STATUS", CLIENT, "handle", "STATUS_RES")
 _packet(ECHO_REQ, "ECHO_REQ", ANYONE, "*payload", "ECHO_RES")
@@ -125,11 +128,11 @@ _packet(SUBMIT_JOB_HIGH, "SUBMIT_JOB_HIGH", CLIENT, "function unique *payload", 
 _packet(SET_CLIENT_ID, "SET_CLIENT_ID", ANYONE, "client_id")
 _packet(CAN_DO_TIMEOUT, "CAN_DO_TIMEOUT", WORKER, "function timeout")
 _packet(ALL_YOURS, "ALL_YOURS", WORKER, "")
-_packet(WORK_EXCEPTION, "WORK_EXCEPTION", WORKER | SERVER, "handle *exception")
+_packet(WORK_EXCEPTION, "WORK_EXCEPTION", WORKER | SERVER, "handle *?exception")
 _packet(OPTION_REQ, "OPTION_REQ", ANYONE, "option", "OPTION_RES, or ERROR")
 _packet(OPTION_RES, "OPTION_RES", SERVER, "option")
-_packet(WORK_DATA, "WORK_DATA", WORKER | SERVER, "handle *data")
-_packet(WORK_WARNING, "WORK_WARNING", WORKER | SERVER, "handle *warning")
+_packet(WORK_DATA, "WORK_DATA", WORKER | SERVER, "handle *?data")
+_packet(WORK_WARNING, "WORK_WARNING", WORKER | SERVER, "handle *?warning")
 _packet(GRAB_JOB_UNIQ, "GRAB_JOB_UNIQ", WORKER, "", "JOB_ASSIGN_UNIQ, or NO_JOB")
 _packet(JOB_ASSIGN_UNIQ, "JOB_ASSIGN_UNIQ", SERVER, "handle function unique *payload")
 _packet(SUBMIT_JOB_HIGH_BG, "SUBMIT_JOB_HIGH_BG", CLIENT, "function unique *payload", _CREATED)

@@ -1,0 +1,168 @@
+"""``gearpy-server``: the command line around a server."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import click
+
+from gearpy.errors import CannotListen, SettingError
+from gearpy.server import log
+from gearpy.server.memory import tune_collector
+from gearpy.server.server import Server
+from gearpy.server.settings import FIELDS, Declaration, Settings, key_of, load, variable_of
+from gearpy.version import VERSION
+
+EXIT_CANNOT_LISTEN: Final = 1
+EXIT_BAD_SETTING: Final = 2
+
+
+def _option(name: str, declaration: Declaration) -> click.Option:
+    return click.Option(
+        [name, *declaration.flags],
+        is_flag=declaration.switch,
+        multiple=declaration.repeatable,
+        metavar=declaration.metavar,
+        default=None,
+        help=declaration.says,
+    )
+
+
+class ServeCommand(click.Command):
+    """The options are made from the declarations of the settings."""
+
+    def __init__(self, callback: Callable[..., Any]) -> None:
+        own: list[click.Parameter] = [
+            click.Option(
+                ["--config-file"],
+                metavar="FILE",
+                help="Read settings from this TOML file, by their long names.",
+            ),
+            click.Option(
+                ["-V", "--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_print_version,
+                help="Print the version and exit.",
+            ),
+        ]
+        super().__init__(
+            "gearpy-server",
+            callback=callback,
+            params=[*(_option(name, item) for name, item in FIELDS.items()), *own],
+            help="A Gearman job server.",
+            epilog=(
+                "Every option can also stand in the TOML file, as"
+                f" {key_of('job_retries')} = 3, or in a variable, as"
+                f" {variable_of('job_retries')}=3. An option counts before a variable, a variable"
+                " before the file."
+            ),
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(f"gearpy-server {VERSION}")
+        context.exit()
+
+
+def serve(config_file: str | None, **flags: Any) -> None:
+    """Reads the settings, serves, and exits with the server's code."""
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    try:
+        settings = load(given, os.environ, config_file or os.environ.get("GEARPY_CONFIG_FILE"))
+        report = _detach() if settings.daemon else _Report()
+    except SettingError as error:
+        _fail(str(error), EXIT_BAD_SETTING)
+    try:
+        log.set_up(settings)
+        tune_collector()
+        code = _run(_serve(settings, report))
+    except SettingError as error:
+        report.failed(str(error), EXIT_BAD_SETTING)
+    except CannotListen as error:
+        report.failed(str(error), EXIT_CANNOT_LISTEN)
+    sys.exit(code)
+
+
+async def _serve(settings: Settings, report: "_Report") -> int:
+    return await Server(settings).run(report.started)
+
+
+def _run(main: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:  # asyncio's own loop does, at half the speed
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def _fail(sentence: str, code: int) -> None:
+    click.echo(f"gearpy-server: {sentence}", err=True)
+    sys.exit(code)
+
+
+class _Report:
+    """Tells whoever started the server how that went."""
+
+    def started(self, line: str) -> None:
+        print(line, flush=True)
+
+    def failed(self, sentence: str, code: int) -> None:
+        _fail(sentence, code)
+
+
+class _DaemonReport(_Report):
+    """The same from a daemon: its parent waits at the other end of a pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def started(self, line: str) -> None:
+        self._tell(0, line)
+
+    def failed(self, sentence: str, code: int) -> None:
+        self._tell(code, f"gearpy-server: {sentence}")
+        sys.exit(code)
+
+    def _tell(self, code: int, sentence: str) -> None:
+        os.write(self._pipe, f"{code} {sentence}".encode())
+        os.close(self._pipe)
+
+
+def _detach() -> _Report:
+    """Goes on in a daemon.  The process that was started waits until it serves or failed, says
+    so, and
+    exits; so a script knows that the server is there when the command returns."""
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(writer)
+        with open(reader, "rb") as pipe:
+            code, _, sentence = pipe.read().partition(b" ")
+        failed = code != b"0"
+        click.echo(sentence.decode() or "gearpy-server: the daemon died at once", err=failed)
+        os._exit(int(code or 1))
+    os.close(reader)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    return _DaemonReport(writer)
+
+
+command = ServeCommand(serve)
+
+
+def main() -> None:
+    """The program ``gearpy-server``."""
+    command.main(prog_name="gearpy-server")
+
+
+if __name__ == "__main__":
+    main()

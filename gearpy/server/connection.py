@@ -1,0 +1,179 @@
+"""One connection: bytes between a transport and a session, backpressure, and why it closed."""
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+from gearpy.broker.ports import Peer
+from gearpy.broker.session import Session
+from gearpy.errors import TooManyConnections
+from gearpy.protocol import codec
+
+if TYPE_CHECKING:
+    from gearpy.server.connections import Connections
+
+log = logging.getLogger("gearpy.connection")
+
+_GOODBYE_S: Final = 10.0  # how long a closed connection may take its last bytes
+
+
+@final
+class Connection(asyncio.Protocol):
+    """The event loop's end of a session.
+
+    A peer that takes too little of what it is sent is not read from until it has taken more.  One
+    that takes nothing at all for ``stall_s``, or that has more than ``output_bytes_max`` waiting,
+    is closed with a line in the log.
+    """
+
+    __slots__ = (
+        "_all",
+        "_goodbye",
+        "_reading",
+        "_session",
+        "_stall",
+        "_transport",
+        "_writable",
+    )
+
+    def __init__(self, connections: "Connections") -> None:
+        self._all = connections
+        self._transport: asyncio.Transport
+        self._session: Session | None = None
+        self._reading = True
+        self._writable = True
+        self._stall: asyncio.TimerHandle | None = None
+        self._goodbye: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = _peer(self._transport)
+        if not self._all.admit(self, peer):
+            refusal = TooManyConnections()
+            self._transport.write(codec.error(refusal.code, str(refusal)))
+            self._transport.close()
+            return
+        self._transport.set_write_buffer_limits(high=self._all.broker.limits.outbox_bytes)
+        self._session = self._all.broker.connect(peer, self)
+
+    def data_received(self, data: bytes) -> None:
+        session = self._session
+        if session is None:
+            return
+        self._all.turns.begin()
+        session.receive(data)
+        if session.closing is not None or session.choked:
+            self._look()
+
+    def eof_received(self) -> bool:
+        # The peer may have closed its sending half only: it still gets its answers.
+        if self._session is not None:
+            self._all.turns.begin()
+            self._session.closing = self._session.closing or "the peer is done"
+            self._look()
+        return self._session is not None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._stall, self._goodbye):
+            if timer is not None:
+                timer.cancel()
+        session, self._session = self._session, None
+        if session is None:
+            return
+        reason = session.closing or (str(exc) if exc else "the peer closed it")
+        log.debug("%s: connection closed: %s", session.peer.name, reason)
+        self._all.turns.begin()
+        session.lost()
+        self._all.gone(self)
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        self._watch_stall()
+        self._look()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what the outbox has to say, unless the peer has enough to take already."""
+        session = self._session
+        if session is None:
+            return
+        outbox = session.outbox
+        if self._writable:
+            data = outbox.take()
+            if data:
+                self._transport.write(data)
+        elif outbox.size_bytes > self._all.output_bytes_max:
+            self._abort(f"more than {self._all.output_bytes_max:,} bytes wait for it")
+            return
+        if self._writable and session.choked:
+            self._all.turns.begin()
+            session.resume()
+        self._look()
+
+    def close(self) -> None:
+        """Sends what there is to send, and closes."""
+        if self._session is not None:
+            self._session.closing = self._session.closing or "the server stops"
+            self._look()
+
+    def abort(self) -> None:
+        """Closes at once."""
+        self._transport.abort()
+
+    def _look(self) -> None:
+        """Reads from the peer, stops reading, or closes, as the session stands now."""
+        session = self._session
+        if session is None:
+            return
+        if session.closing is not None and not session.choked:
+            self._read(False)
+            if session.outbox.empty and self._goodbye is None:
+                self._goodbye = asyncio.get_running_loop().call_later(_GOODBYE_S, self.abort)
+                self._transport.close()
+            return
+        self._read(self._writable and not session.choked)
+
+    def _read(self, wanted: bool) -> None:
+        if wanted is self._reading or self._transport.is_closing():
+            return
+        self._reading = wanted
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def _watch_stall(self) -> None:
+        left_bytes = self._transport.get_write_buffer_size()
+        self._stall = asyncio.get_running_loop().call_later(
+            self._all.stall_s, self._check_stall, left_bytes
+        )
+
+    def _check_stall(self, left_bytes: int) -> None:
+        if self._transport.get_write_buffer_size() < left_bytes:
+            self._watch_stall()
+        else:
+            self._abort(f"it took nothing of what it was sent for {self._all.stall_s:g} s")
+
+    def _abort(self, reason: str) -> None:
+        session = self._session
+        if session is not None and not self._transport.is_closing():
+            log.warning("%s: connection closed: %s", session.peer.name, reason)
+            session.closing = reason
+            self._transport.abort()
+
+
+def _peer(transport: asyncio.Transport) -> Peer:
+    sock: Any = transport.get_extra_info("socket")
+    fd = sock.fileno()
+    address = transport.get_extra_info("peername")
+    if sock.family == socket.AF_UNIX or not address:
+        return Peer(fd, "unix", f"unix#{fd}")
+    host, port = address[:2]
+    return Peer(fd, host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -1,0 +1,150 @@
+"""The sockets that connections come in by: TCP over IPv4 and IPv6, and a Unix socket."""
+
+import asyncio
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from gearpy.errors import CannotListen, SettingError
+from gearpy.server.settings import Settings
+
+_EVERYWHERE: Final = ("0.0.0.0", "::")
+_NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class Listener(NamedTuple):
+    """A bound socket, where it listens, and the file to remove when it stops."""
+
+    sock: socket.socket
+    address: str
+    path: str | None = None
+
+    async def serve(
+        self, accept: Callable[[], asyncio.Protocol], backlog: int
+    ) -> asyncio.AbstractServer:
+        """Hands each connection to a new protocol."""
+        loop = asyncio.get_running_loop()
+        if self.path is not None:
+            return await loop.create_unix_server(accept, sock=self.sock, backlog=backlog)
+        return await loop.create_server(accept, sock=self.sock, backlog=backlog)
+
+    def close(self) -> None:
+        """Stops listening."""
+        self.sock.close()
+        if self.path is not None:
+            Path(self.path).unlink(missing_ok=True)
+
+
+def bind(settings: Settings) -> list[Listener]:
+    """Binds every address of the settings.
+
+    Raises CannotListen, with nothing left bound, or SettingError for an address that is none.
+    """
+    bound: list[Listener] = []
+    try:
+        port = settings.port
+        for address in settings.listen or _EVERYWHERE:
+            host, given_port = read_address(address)
+            for listener in _bind_tcp(host, port if given_port is None else given_port, settings):
+                bound.append(listener)
+                if given_port is None:
+                    port = listener.sock.getsockname()[1]  # port 0 is the same free one everywhere
+        if settings.unix:
+            bound.append(_bind_unix(settings.unix))
+    except BaseException:
+        for listener in bound:
+            listener.close()
+        raise
+    return bound
+
+
+def read_address(address: str) -> tuple[str, int | None]:
+    """Host and port of ``host``, ``host:port``, ``::1`` or ``[::1]:port``.  Raises SettingError."""
+    host, colon, port = address.rpartition(":")
+    if address.startswith("[") or (colon and ":" not in host):
+        if address.endswith("]"):
+            return address[1:-1], None
+        if port.isdigit() and int(port) <= 65535 and host:
+            return host.strip("[]"), int(port)
+        raise SettingError(
+            f"--listen: {address!r} is not an address like 127.0.0.1, ::1 or [::1]:4730"
+        )
+    return address, None
+
+
+def _bind_tcp(host: str, port: int, settings: Settings) -> list[Listener]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise CannotListen(f"can't listen on {host}: {error.strerror}") from None
+    bound: list[Listener] = []
+    for family, kind, protocol, _, (address, *_) in found:
+        try:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                _set_options(sock, settings)
+                sock.bind((address, port))
+            except OSError:
+                sock.close()
+                raise
+        except OSError as error:
+            if host == "::" and error.errno in _NO_IPV6:
+                continue  # a machine without IPv6 serves IPv4
+            for listener in bound:
+                listener.close()
+            raise CannotListen(
+                f"can't listen on {host} port {port}: {os.strerror(error.errno or 0)}"
+            ) from None
+        port = sock.getsockname()[1]
+        shown = f"[{address}]:{port}" if family == socket.AF_INET6 else f"{address}:{port}"
+        bound.append(Listener(sock, shown))
+    return bound
+
+
+def _set_options(sock: socket.socket, settings: Settings) -> None:
+    """Options of a listening socket; those of TCP are inherited by the connections."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if not settings.keepalive:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", settings.keepalive_idle),
+        ("TCP_KEEPINTVL", settings.keepalive_interval),
+        ("TCP_KEEPCNT", settings.keepalive_count),
+    ):
+        if value > 0 and hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+def _bind_unix(path: str) -> Listener:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(path)
+    except OSError as error:
+        sock.close()
+        raise CannotListen(f"can't listen on {path}: {error.strerror or error}") from None
+    return Listener(sock, f"unix://{path}", path)
+
+
+def _remove_stale(path: str) -> None:
+    """Removes the socket file of a server that was killed; refuses that of one that lives."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise CannotListen(f"can't listen on {path}: there is a file that is not a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            os.unlink(path)
+            return
+    raise CannotListen(f"can't listen on {path}: another server listens there")

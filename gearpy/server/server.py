@@ -1,0 +1,274 @@
+"""A server from start to stop: start in order, drain, stop in reverse."""
+
+import asyncio
+import logging
+import os
+import pwd
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, final
+
+from gearpy.broker.broker import Broker, Facts, Limits
+from gearpy.engine.policy import Rules
+from gearpy.errors import SettingError
+from gearpy.server import listeners, log
+from gearpy.server.clock import Clock, LocalCalendar, first_handle_number
+from gearpy.server.committer import Committer
+from gearpy.server.connections import Connections
+from gearpy.server.host import LoggingHost
+from gearpy.server.settings import PREFIX_BYTES_MAX, Settings, ignored
+from gearpy.server.turns import Turns
+from gearpy.stores.base import Store
+from gearpy.version import VERSION
+
+logger = logging.getLogger("gearpy.server")
+
+EXIT_STOPPED: Final = 0
+EXIT_COMMIT_FAILED: Final = 3
+
+_CLOSE_S: Final = 5.0  # how long connections get to take their last bytes
+_SPARE_DESCRIPTORS: Final = 32  # for listeners, the log, the event loop
+
+
+@final
+class Wishes:
+    """What signals, operators and failures want of the server.  They only wish; ``run`` acts."""
+
+    def __init__(self) -> None:
+        self.exit_code = EXIT_STOPPED
+        self._drain = asyncio.Event()
+        self._now = asyncio.Event()
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stops after a drain; asked again, or not gracefully, at once."""
+        if self._drain.is_set() or not graceful:
+            self._now.set()
+        self._drain.set()
+
+    def fail(self, error: BaseException) -> None:
+        """A commit failed: stops at once, no promise being broken yet."""
+        logger.critical("the journal can't be written, so the server stops: %s", error)
+        self.exit_code = EXIT_COMMIT_FAILED
+        self.stop(graceful=False)
+
+    @property
+    def now(self) -> bool:
+        """Whether to stop at once."""
+        return self._now.is_set()
+
+    async def wait_stop(self) -> None:
+        await self._drain.wait()
+
+    async def wait_now(self) -> None:
+        await self._now.wait()
+
+
+@final
+class Server:
+    """A broker with everything around it.
+
+    ``store`` makes background jobs durable: each is answered once its record is committed.  Without
+    one they are kept in memory only.  Make it inside the event loop and use it once:
+    ``await Server(settings).run()``.
+    """
+
+    def __init__(self, settings: Settings, store: Store | None = None) -> None:
+        self.settings = settings
+        self.addresses: list[str] = []
+        self.wishes = Wishes()
+        self._store = store
+        self._connections_max = settings.max_connections
+        clock = Clock()
+        now_s = clock.now_s()
+        self.broker = Broker(
+            limits=Limits(
+                payload_bytes_max=settings.max_payload,
+                timeout_unit=settings.timeout_unit,
+                strict=settings.strict,
+                exceptions=settings.exceptions,
+                allow_shutdown=settings.allow_shutdown,
+            ),
+            rules=Rules(
+                handle_prefix=handle_prefix(settings),
+                job_retries=settings.job_retries,
+                wakes_per_job=max(1, settings.worker_wakeup),
+            ),
+            facts=Facts(version=VERSION, pid=os.getpid(), verbose=settings.verbose),
+            host=LoggingHost(self.wishes.stop),
+            calendar=LocalCalendar(),
+            durable=store is not None,
+            now_s=now_s,
+            first_number=first_handle_number(now_s),
+        )
+        self._committer = (
+            None
+            if store is None
+            else Committer(store, self.broker.gate, self._begin_turn, self.wishes.fail)
+        )
+        self.turns = Turns(
+            self.broker, clock, self._committer.wake if self._committer else _nothing_to_commit
+        )
+
+    async def run(self, started: Callable[[str], None] = lambda line: None) -> int:
+        """Serves until it is asked to stop; returns the exit code.
+
+        ``started`` is called with one line about the server once it listens.
+        Raises CannotListen or SettingError before that.
+        """
+        settings = self.settings
+        for sentence in ignored(settings):
+            logger.warning("%s", sentence)
+        async with AsyncExitStack() as stack:
+            if self._store is not None:
+                stack.callback(self._store.close)
+            if self._committer is not None:
+                stack.callback(self._committer.close)
+            self._connections_max = raise_descriptor_limit(settings)
+            listening = listeners.bind(settings)
+            for listener in listening:
+                stack.callback(listener.close)
+            if settings.pid_file:
+                write_pid_file(settings.pid_file)
+                stack.callback(Path(settings.pid_file).unlink, missing_ok=True)
+            if settings.user:
+                switch_user(settings.user)
+            stack.callback(self.turns.stop)
+            connections = Connections(
+                self.broker,
+                self.turns,
+                connections_max=self._connections_max,
+                output_bytes_max=settings.max_output,
+                stall_s=settings.stall_timeout,
+            )
+            stack.push_async_callback(connections.close, _CLOSE_S)
+            servers = [
+                await listener.serve(connections.accept, settings.backlog) for listener in listening
+            ]
+            self._catch_signals(stack)
+            self.addresses = [listener.address for listener in listening]
+            started(self.describe())
+            await self.wishes.wait_stop()
+            for server in servers:
+                server.close()
+            await self._drain()
+        logger.info("stopped")
+        return self.wishes.exit_code
+
+    def describe(self) -> str:
+        """One line: version, addresses, journal or none, limits."""
+        settings = self.settings
+        return (
+            f"gearpy-server {VERSION} on {', '.join(self.addresses)}; no journal: jobs are kept in"
+            f" memory only; limits: payload {settings.max_payload:,} bytes,"
+            f" {self._connections_max:,} connections, {settings.max_output:,} bytes waiting for"
+            " a peer"
+        )
+
+    def _begin_turn(self) -> None:
+        self.turns.begin()
+
+    def _catch_signals(self, stack: AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        for number, act in (
+            (signal.SIGTERM, self.wishes.stop),
+            (signal.SIGINT, self.wishes.stop),
+            (signal.SIGUSR1, self.wishes.stop),  # gearmand's word for a graceful stop
+            (signal.SIGHUP, log.reopen),
+        ):
+            loop.add_signal_handler(number, act)
+            stack.callback(loop.remove_signal_handler, number)
+
+    async def _drain(self) -> None:
+        """Lets running jobs finish, for a while; then says what is lost."""
+        self.broker.drain()
+        running = self.broker.statistics().engine.running
+        if running and not self.wishes.now:
+            logger.info(
+                "stopping: %d running jobs may finish within %g s; asked again, it stops at once",
+                running,
+                self.settings.drain_timeout,
+            )
+            await self._wait_drained()
+        left = self.broker.statistics().engine
+        if left.jobs and self._store is None:
+            logger.warning(
+                "%d unfinished jobs (%d queued, %d delayed, %d running) were in memory only and are"
+                " lost",
+                left.jobs,
+                left.queued,
+                left.delayed,
+                left.running,
+            )
+
+    async def _wait_drained(self) -> None:
+        waits = [
+            asyncio.ensure_future(self.turns.drained()),
+            asyncio.ensure_future(self.wishes.wait_now()),
+        ]
+        await asyncio.wait(
+            waits, timeout=self.settings.drain_timeout, return_when=asyncio.FIRST_COMPLETED
+        )
+        for wait in waits:
+            wait.cancel()
+
+
+def _nothing_to_commit() -> None:
+    """Without a store there is never a batch."""
+
+
+def handle_prefix(settings: Settings) -> bytes:
+    """What handles begin with: as set, or H:<host name>, cut so that a number still fits."""
+    prefix = settings.job_handle_prefix or f"H:{socket.gethostname()}"
+    return prefix.encode()[:PREFIX_BYTES_MAX]
+
+
+def raise_descriptor_limit(settings: Settings) -> int:
+    """Allows as many file descriptors as set, or as the system lets us have.
+
+    Returns how many connections these are enough for.  Raises SettingError.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.file_descriptors or hard
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+    except (ValueError, OSError) as error:
+        raise SettingError(
+            f"--file-descriptors is {wanted}; this user may have {hard} at most ({error})"
+        ) from None
+    room = max(1, wanted - _SPARE_DESCRIPTORS)
+    if room < settings.max_connections:
+        logger.info(
+            "%d file descriptors are enough for %d connections; max-connections is %d",
+            wanted,
+            room,
+            settings.max_connections,
+        )
+    return min(settings.max_connections, room)
+
+
+def write_pid_file(path: str) -> None:
+    """Raises SettingError if that can't be done."""
+    try:
+        Path(path).write_text(f"{os.getpid()}\n", encoding="ascii")
+    except OSError as error:
+        raise SettingError(f"--pid-file: can't write to {path}: {error.strerror}") from None
+
+
+def switch_user(name: str) -> None:
+    """Gives up root for a user.  Raises SettingError if that can't be done."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise SettingError(f"--user: there is no user {name}") from None
+    if os.geteuid() == entry.pw_uid:
+        return
+    try:
+        os.initgroups(name, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    except OSError as error:
+        raise SettingError(f"--user: can't become {name}: {error.strerror}") from None

@@ -1,0 +1,414 @@
+"""Every setting, declared once.
+
+A field of ``Settings`` is a flag of ``gearpy-server``, a key of the TOML file and a ``GEARPY_*``
+variable: ``job_retries`` is ``--job-retries``, ``job-retries`` and ``GEARPY_JOB_RETRIES``.  A
+flag counts before a variable, a variable before the file.  The help text and the README's table
+are made from here.
+"""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from gearpy.engine.policy import HANDLE_BYTES_MAX
+from gearpy.errors import SettingError
+
+T = TypeVar("T")
+Reader = Callable[[Any], Any]
+
+DEFAULT_PORT: Final = 4730
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What is known of a setting beside its name, type and default.
+
+    ``read`` makes the value of what was given (text, or a TOML value) and raises ValueError with
+    the words behind "it must be".  ``ignored`` says why a setting is accepted and does nothing.
+    """
+
+    flags: tuple[str, ...]
+    says: str
+    read: Reader
+    metavar: str | None
+    repeatable: bool
+    ignored: str | None
+
+    @property
+    def switch(self) -> bool:
+        """Whether the flag takes no value."""
+        return self.metavar is None
+
+
+def setting(
+    default: T,
+    flags: str,
+    says: str,
+    read: Reader,
+    metavar: str | None = None,
+    repeatable: bool = False,
+    ignored: str | None = None,
+) -> T:
+    """A field of Settings."""
+    declaration = Declaration(tuple(flags.split()), says, read, metavar, repeatable, ignored)
+    value: T = field(default=default, metadata={"setting": declaration})
+    return value
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Reader:
+    """Whole numbers from ``low`` to ``high``."""
+
+    def read(value: Any) -> int:
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = low - 1
+        if isinstance(value, bool) or not low <= number <= high:
+            limit = f"from {low} to {high}" if high < 2**31 - 1 else f"of at least {low}"
+            raise ValueError(f"a whole number {limit}")
+        return number
+
+    return read
+
+
+_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def size(low: int, high: int = 2**32 - 1) -> Reader:
+    """Sizes in bytes, with K, M or G for powers of 1024."""
+
+    def read(value: Any) -> int:
+        match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", str(value).strip().lower())
+        number = int(match[1]) * _UNITS[match[2]] if match else -1
+        if not low <= number <= high:
+            raise ValueError(f"a size from {low} to {high} bytes, like 65536, 64K or 64M")
+        return number
+
+    return read
+
+
+def seconds(value: Any) -> float:
+    """Seconds, fractions included."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number < 1e9:
+        raise ValueError("a number of seconds, like 10 or 0.5")
+    return number
+
+
+def choice(*values: str) -> Reader:
+    """One of a few words, in any case."""
+
+    def read(value: Any) -> str:
+        for allowed in values:
+            if str(value).lower() == allowed.lower():
+                return allowed
+        raise ValueError(" or ".join(values))
+
+    return read
+
+
+_YES: Final = {"1", "true", "yes", "on"}
+_NO: Final = {"0", "false", "no", "off"}
+
+
+def yes_or_no(value: Any) -> bool:
+    """A switch."""
+    word = str(value).lower()
+    if word not in _YES | _NO:
+        raise ValueError("true or false")
+    return word in _YES
+
+
+def text(value: Any) -> str:
+    """Any text without line ends."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError("text")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """One text, several of them, or several separated by commas."""
+    values = value.split(",") if isinstance(value, str) else value
+    if not isinstance(values, list | tuple):
+        raise ValueError("text, or a list of texts")
+    return tuple(text(one.strip() if isinstance(one, str) else one) for one in values)
+
+
+PREFIX_BYTES_MAX: Final = HANDLE_BYTES_MAX - 1 - 20  # a colon and the longest number
+
+
+def handle_prefix(value: Any) -> str:
+    """What a handle may begin with."""
+    prefix = text(value)
+    if len(prefix.encode()) > PREFIX_BYTES_MAX or " " in prefix:
+        raise ValueError(f"text without spaces of at most {PREFIX_BYTES_MAX} bytes")
+    return prefix
+
+
+def queue_type(value: Any) -> str:
+    """gearmand's persistent queues: a server that would not keep jobs must not say that it does."""
+    if str(value) != "builtin":
+        raise ValueError(
+            "builtin: this version of gearpy keeps jobs in memory only, so it would lose what"
+            " you trust to another queue"
+        )
+    return "builtin"
+
+
+LogFormat = Literal["text", "json"]
+TimeoutUnit = Literal["ms", "s"]
+LEVELS: Final = ("FATAL", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG")
+
+_keepalive_time = whole(-1, 32767)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of a server.  Those of gearmand come first, in its order."""
+
+    backlog: int = setting(
+        1024, "-b --backlog", "Connections that may wait to be accepted.", whole(1, 65535), "N"
+    )
+    daemon: bool = setting(False, "-d --daemon", "Detach and run in the background.", yes_or_no)
+    exceptions: bool = setting(
+        False,
+        "--exceptions",
+        "Send WORK_EXCEPTION to every client, not only to those that ask for it.",
+        yes_or_no,
+    )
+    file_descriptors: int = setting(
+        0,
+        "-f --file-descriptors",
+        "File descriptors of the process, one for each connection; 0: as the system allows.",
+        whole(0),
+        "N",
+    )
+    job_retries: int = setting(
+        -1,
+        "-j --job-retries",
+        "Attempts after a worker was lost with a job or ran out of time; -1: for ever, 0: none.",
+        whole(-1),
+        "N",
+    )
+    job_handle_prefix: str = setting(
+        "",
+        "--job-handle-prefix",
+        "What handles begin with; default: H:<host name>.",
+        handle_prefix,
+        "PREFIX",
+    )
+    hashtable_buckets: int = setting(
+        991,
+        "--hashtable-buckets",
+        "Accepted for gearmand's sake.",
+        whole(1),
+        "N",
+        ignored="gearpy's tables grow by themselves",
+    )
+    keepalive: bool = setting(
+        True, "--keepalive/--no-keepalive", "TCP keepalive on connections.", yes_or_no
+    )
+    keepalive_idle: int = setting(
+        -1,
+        "--keepalive-idle",
+        "Seconds of silence before the first probe; -1: the system's.",
+        _keepalive_time,
+        "SECONDS",
+    )
+    keepalive_interval: int = setting(
+        -1,
+        "--keepalive-interval",
+        "Seconds between probes; -1: the system's.",
+        _keepalive_time,
+        "SECONDS",
+    )
+    keepalive_count: int = setting(
+        -1,
+        "--keepalive-count",
+        "Lost probes that end a connection; -1: the system's.",
+        _keepalive_time,
+        "N",
+    )
+    log_file: str = setting(
+        "stderr", "-l --log-file", "File for the log; stderr, or none.", text, "FILE"
+    )
+    listen: tuple[str, ...] = setting(
+        (),
+        "-L --listen",
+        "Address to listen on, with or without a port; may be given more than once. "
+        "Default: every address of this machine, IPv4 and IPv6.",
+        texts,
+        "ADDRESS",
+        repeatable=True,
+    )
+    pid_file: str = setting("", "-P --pid-file", "File to write the process id to.", text, "FILE")
+    port: int = setting(
+        DEFAULT_PORT, "-p --port", "TCP port; 0: one that is free.", whole(0, 65535), "PORT"
+    )
+    queue_type: str = setting(
+        "builtin",
+        "-q --queue-type",
+        "Where jobs are kept; only builtin: in memory.",
+        queue_type,
+        "TYPE",
+    )
+    round_robin: bool = setting(
+        False,
+        "-R --round-robin",
+        "Accepted for gearmand's sake.",
+        yes_or_no,
+        ignored="a worker's functions are always served in turn",
+    )
+    syslog: bool = setting(False, "--syslog", "Log to syslog instead of the log file.", yes_or_no)
+    threads: int = setting(
+        4,
+        "-t --threads",
+        "Accepted for gearmand's sake.",
+        whole(0),
+        "N",
+        ignored="gearpy serves all connections from one event loop",
+    )
+    user: str = setting("", "-u --user", "User to switch to once it listens.", text, "USER")
+    verbose: str = setting(
+        "INFO", "--verbose", f"Level of the log: {', '.join(LEVELS)}.", choice(*LEVELS), "LEVEL"
+    )
+    worker_wakeup: int = setting(
+        0,
+        "-w --worker-wakeup",
+        "Sleeping workers to wake for each job; 0: one, and the next if it does not come.",
+        whole(0),
+        "N",
+    )
+    unix: str = setting("", "--unix", "Listen on this Unix socket, too.", text, "PATH")
+    max_payload: int = setting(
+        64 << 20,
+        "--max-payload",
+        "Largest packet that is taken, in bytes or like 64M.",
+        size(1024),
+        "SIZE",
+    )
+    max_connections: int = setting(
+        10_000,
+        "--max-connections",
+        "Connections at a time; more are told so and closed.",
+        whole(1),
+        "N",
+    )
+    max_output: int = setting(
+        256 << 20,
+        "--max-output",
+        "Bytes that may wait for a peer that does not read, before it is closed.",
+        size(1024, 2**40),
+        "SIZE",
+    )
+    stall_timeout: float = setting(
+        60.0,
+        "--stall-timeout",
+        "Seconds in which a peer with output waiting must take some of it.",
+        seconds,
+        "SECONDS",
+    )
+    timeout_unit: TimeoutUnit = setting(
+        "ms",
+        "--timeout-unit",
+        "What workers mean in CAN_DO_TIMEOUT: ms or s.",
+        choice("ms", "s"),
+        "UNIT",
+    )
+    strict: bool = setting(
+        False,
+        "--strict",
+        "Answer late results with ERROR JOB_NOT_FOUND, as gearmand does.",
+        yes_or_no,
+    )
+    allow_shutdown: bool = setting(
+        False, "--allow-shutdown", "Let the text command shutdown stop the server.", yes_or_no
+    )
+    drain_timeout: float = setting(
+        10.0,
+        "--drain-timeout",
+        "Seconds that running jobs get to finish when the server stops.",
+        seconds,
+        "SECONDS",
+    )
+    log_format: LogFormat = setting(
+        "text", "--log-format", "Form of the log: text or json.", choice("text", "json"), "FORM"
+    )
+
+
+FIELDS: Final[dict[str, Declaration]] = {
+    item.name: item.metadata["setting"] for item in dataclasses.fields(Settings)
+}
+
+
+def key_of(name: str) -> str:
+    """The TOML key of a setting."""
+    return name.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return "GEARPY_" + name.upper()
+
+
+def load(
+    flags: Mapping[str, Any], environment: Mapping[str, str], config_file: str | None
+) -> Settings:
+    """The settings from what was given: flags, then variables, then the file, then defaults.
+
+    ``flags`` holds only those that were given, by field name.  Raises SettingError whose sentence
+    names the setting, where its value comes from, and what it must be.
+    """
+    given: dict[str, tuple[str, Any]] = {}
+    if config_file is not None:
+        for name, value in _read_file(config_file).items():
+            given[name] = (f"{key_of(name)} in {config_file}", value)
+    for name in FIELDS:
+        if variable_of(name) in environment:
+            given[name] = (variable_of(name), environment[variable_of(name)])
+    for name, value in flags.items():
+        given[name] = (FIELDS[name].flags[-1].partition("/")[0], value)
+    values: dict[str, Any] = {}
+    for name, (where, value) in given.items():
+        try:
+            values[name] = FIELDS[name].read(value)
+        except ValueError as error:
+            shown = value if isinstance(value, str) else repr(value)
+            raise SettingError(f"{where} is {shown!r}; it must be {error}") from None
+    settings = Settings(**values)
+    if settings.daemon and settings.log_file == "stderr" and not settings.syslog:
+        # As a daemon it has no stderr; a server that says nothing is a trap, but so is one that
+        # does not start where gearmand did.
+        settings = dataclasses.replace(settings, log_file="none")
+    return settings
+
+
+def ignored(given: Settings) -> list[str]:
+    """A sentence for each setting that was changed and has no meaning here."""
+    return [
+        f"{declaration.flags[-1]} is accepted and does nothing: {declaration.ignored}"
+        for name, declaration in FIELDS.items()
+        if declaration.ignored
+        and getattr(given, name) != Settings.__dataclass_fields__[name].default
+    ]
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"can't read the settings in {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is not a TOML file: {error}") from None
+    names = {key_of(name): name for name in FIELDS}
+    unknown = sorted(set(table) - set(names))
+    if unknown:
+        raise SettingError(f"{path} has a setting that nobody knows: {unknown[0]}")
+    return {names[key]: value for key, value in table.items()}

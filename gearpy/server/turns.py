@@ -1,0 +1,77 @@
+"""The turn: what happens once in each round of the event loop in which bytes arrived.
+
+Handlers only fill outboxes.  At the end of the round, in this order: the engine's time is
+advanced, the open batch goes to the committer, and every outbox that has something to say is
+written, one write for each connection.  A hundred packets from fifty connections make one turn.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Final, final
+
+from gearpy.broker.broker import Broker
+from gearpy.server.clock import Clock
+
+_LONGEST_WAIT_S: Final = 3600.0  # event loops refuse to wait for years
+
+
+@final
+class Turns:
+    """Schedules turns, and wakes the engine when time alone makes something happen.
+
+    ``commit`` is called in each turn; it starts a commit if there is something to commit.
+    """
+
+    def __init__(
+        self, broker: Broker, clock: Clock, commit: Callable[[], None] = lambda: None
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._commit = commit
+        self._loop = asyncio.get_running_loop()
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s = math.inf
+        self._drained: asyncio.Event | None = None
+
+    def begin(self) -> None:
+        """Something is about to happen: sets the engine's time and schedules the turn's end."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._end)
+            self._broker.advance(self._clock.now_s())
+
+    def _end(self) -> None:
+        self._scheduled = False
+        due_s = self._broker.advance(self._clock.now_s())
+        self._commit()
+        for link in self._broker.take_dirty():
+            link.flush()
+        if due_s < self._timer_due_s:
+            self._arm(due_s)
+        if self._drained is not None and not self._broker.engine.statistics().running:
+            self._drained.set()
+
+    def _arm(self, due_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        wait_s = min(max(0.0, due_s - self._clock.now_s()), _LONGEST_WAIT_S)
+        self._timer = self._loop.call_later(wait_s, self._ring)
+        self._timer_due_s = due_s
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._timer_due_s = math.inf
+        self.begin()
+
+    async def drained(self) -> None:
+        """Returns once no job is running.  The broker must have been told to drain."""
+        self._drained = asyncio.Event()
+        self.begin()
+        await self._drained.wait()
+
+    def stop(self) -> None:
+        """No more wake-ups."""
+        if self._timer is not None:
+            self._timer.cancel()

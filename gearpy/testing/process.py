@@ -1,0 +1,96 @@
+"""A gearpy-server as a real process, for tests and demonstrations."""
+
+import re
+import signal
+import subprocess
+import sys
+from types import TracebackType
+from typing import Final
+
+_STOP_S: Final = 30.0
+_ADDRESS: Final = re.compile(r" on [^;]*?127\.0\.0\.1:(\d+)")
+
+
+class ServerProcess:
+    """A server on a free port of 127.0.0.1, from ``with`` to the end of the block.
+
+    ``arguments`` are more flags of gearpy-server.  Its log goes to ``log``: a file descriptor, or
+    subprocess.PIPE to read ``process.stderr``; by default nowhere is asked, and it is this
+    process's stderr.
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self,
+        *arguments: str,
+        log: int | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._command = [
+            sys.executable,
+            "-m",
+            "gearpy.cli.serve",
+            "--listen",
+            self.host,
+            "--port",
+            "0",
+            *arguments,
+        ]
+        self._log = log
+        self._environment = environment
+        self.process: subprocess.Popen[str]
+        self.start_line = ""
+        self.port = 0
+
+    def __enter__(self) -> "ServerProcess":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    @property
+    def address(self) -> str:
+        """Host and port, as clients take them."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def start(self) -> None:
+        """Starts it and waits until it listens.  Raises RuntimeError if it exits instead."""
+        self.process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=self._environment,
+        )
+        assert self.process.stdout is not None
+        self.start_line = self.process.stdout.readline()
+        address = _ADDRESS.search(self.start_line)
+        if address is None:
+            self.process.wait()
+            raise RuntimeError(f"gearpy-server exited with {self.process.returncode}")
+        self.port = int(address[1])
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Asks it to stop and returns its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(_STOP_S)
+
+    def kill(self) -> None:
+        """Ends it without a chance to do anything."""
+        self.process.kill()
+        self.process.wait()
