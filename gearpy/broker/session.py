@@ -42,6 +42,7 @@ _RESULT_NOT_FOUND: Final = "Job given in work result not found"
 _JOB_DOES_NOT_EXIST: Final = "Job does not exist on server"
 _EXCEPTION_NOT_FOUND: Final = "An exception was received for a job that does not exist"
 _UINT32: Final = 0xFFFFFFFF
+_BROKEN: Final = -3  # stands behind the last sound packet of a stream that makes no sense any more
 
 
 @final
@@ -90,6 +91,8 @@ class Session:
         if self.closing is not None:
             return
         packets = self._parser.feed(data)
+        if self._parser.broken is not None:
+            packets.append((_BROKEN, b""))
         if self.choked:
             self._backlog.extend(packets)
         else:
@@ -152,9 +155,6 @@ class Session:
             if outbox.size_bytes > full_bytes:
                 self._backlog.extend(packets)
                 break
-        if self._parser.broken is not None and not self._backlog:
-            self._answer(self._parser.broken)
-            self.closing = str(self._parser.broken)
 
     def _answer(self, error: PeerError) -> None:
         if isinstance(error, LineTooLong):
@@ -326,6 +326,10 @@ class Session:
     def on_wrong_magic(self, _body: bytes) -> None:
         raise UnexpectedMagic
 
+    def on_broken(self, _body: bytes) -> None:
+        assert self._parser.broken is not None, "it is put behind the last sound packet"
+        raise self._parser.broken
+
     def on_unexpected(self, _body: bytes) -> None:
         raise UnexpectedPacket
 
@@ -418,4 +422,8 @@ ROUTES: Final[dict[int, tuple[Callable[..., None], int]]] = {
     if number in _HANDLERS
     else (Session.on_unexpected, 0)
     for number, packet in p.PACKETS.items()
-} | {p.TEXT: (Session.on_text, 0), p.WRONG_MAGIC: (Session.on_wrong_magic, 0)}
+} | {
+    p.TEXT: (Session.on_text, 0),
+    p.WRONG_MAGIC: (Session.on_wrong_magic, 0),
+    _BROKEN: (Session.on_broken, 0),
+}

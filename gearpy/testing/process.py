@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 _STOP_S: Final = 30.0
 _ADDRESS: Final = re.compile(r" on [^;]*?127\.0\.0\.1:(\d+)")
@@ -43,7 +43,7 @@ class ServerProcess:
         self.start_line = ""
         self.port = 0
 
-    def __enter__(self) -> "ServerProcess":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
