@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
+from gearpy.address import PORT
 from gearpy.engine.policy import HANDLE_BYTES_MAX
 from gearpy.errors import SettingError
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
-
-DEFAULT_PORT: Final = 4730
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +249,7 @@ class Settings:
     )
     pid_file: str = setting("", "-P --pid-file", "File to write the process id to.", text, "FILE")
     port: int = setting(
-        DEFAULT_PORT, "-p --port", "TCP port; 0: one that is free.", whole(0, 65535), "PORT"
+        PORT, "-p --port", "TCP port; 0: one that is free.", whole(0, 65535), "PORT"
     )
     queue_type: str = setting(
         "builtin",
