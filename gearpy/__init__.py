@@ -1,0 +1,43 @@
+"""gearpy: a Gearman job server, with client and worker libraries.
+
+Submit a job and wait for its result:
+
+    with Client("localhost:4730") as client:
+        print(client.submit("resize", photo).result())
+
+Do such jobs:
+
+    worker = Worker("localhost:4730")
+    worker.register("resize", resize)
+    worker.run()
+"""
+
+from gearpy.client.sync import Client
+from gearpy.errors import (
+    CannotConnect,
+    ConnectionLost,
+    GearpyError,
+    InvalidArgument,
+    JobFailed,
+    ServerError,
+    SettingError,
+    WaitTimeout,
+)
+from gearpy.priority import Priority
+from gearpy.worker.functions import Job
+from gearpy.worker.sync import Worker
+
+__all__ = [
+    "CannotConnect",
+    "Client",
+    "ConnectionLost",
+    "GearpyError",
+    "InvalidArgument",
+    "Job",
+    "JobFailed",
+    "Priority",
+    "ServerError",
+    "SettingError",
+    "WaitTimeout",
+    "Worker",
+]
