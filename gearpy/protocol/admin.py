@@ -160,7 +160,7 @@ def read_status(lines: Iterable[bytes]) -> list[StatusRow]:
 def read_workers(lines: Iterable[bytes]) -> list[WorkerRow]:
     """The rows of a ``workers`` report, of any Gearman server.
 
-    A client id may hold spaces, so it ends at the last " :" before the functions.
+    A client id may hold spaces, so it ends at the first " :".
     Raises ValueError if a line is not one of that report.
     """
     rows = []

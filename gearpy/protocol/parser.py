@@ -81,7 +81,9 @@ class PacketParser:
             magic, number, length = _header(data, start)
             if magic != expects:
                 if magic != REQ and magic != RES:
-                    self._break(BadMagic(f"a packet starts with NUL REQ or NUL RES, not {magic!r}"))
+                    self._break(
+                        BadMagic(f"a packet starts with NUL REQ or NUL RES, not {magic.hex(' ')}")
+                    )
                     break
                 number = WRONG_MAGIC
             if length > limit:

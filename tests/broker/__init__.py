@@ -1,0 +1,1 @@
+"""Tests of the broker: no sockets, no disk, no clock."""
