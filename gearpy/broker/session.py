@@ -41,7 +41,6 @@ _STATUS_UNKNOWN: Final = (b"0", b"0", b"0", b"0")
 _RESULT_NOT_FOUND: Final = "Job given in work result not found"
 _JOB_DOES_NOT_EXIST: Final = "Job does not exist on server"
 _EXCEPTION_NOT_FOUND: Final = "An exception was received for a job that does not exist"
-_UINT32: Final = 0xFFFFFFFF
 _BROKEN: Final = -3  # stands behind the last sound packet of a stream that makes no sense any more
 
 
@@ -292,8 +291,8 @@ class Session:
         known = self._engine.progress(
             self._worker,
             handle,
-            codec.leading_integer(numerator) & _UINT32,
-            codec.leading_integer(denominator) & _UINT32,
+            codec.leading_integer(numerator),
+            codec.leading_integer(denominator),
             numerator + b"\0" + denominator,
         )
         if not known:
