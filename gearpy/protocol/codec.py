@@ -93,6 +93,24 @@ def trimmed(name: bytes) -> bytes:
     return name[:-1] if name.endswith(b"\0") else name
 
 
+def encoded(what: str, value: bytes | str) -> bytes:
+    """What a user gives, as it travels: bytes as they are, str as UTF-8.
+
+    Names that came as bytes from somebody else (see ``decoded``) go back as the same bytes.
+    Raises TypeError that names ``what`` it is.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, bytes):
+        return value
+    raise TypeError(f"{what} must be bytes or str, not {type(value).__name__}")
+
+
+def decoded(name: bytes) -> str:
+    """A name as a user sees it.  Others may choose any bytes; the str still says which."""
+    return name.decode("utf-8", "surrogateescape")
+
+
 _DIGITS: Final = frozenset(b"0123456789")
 _DIGITS_MAX: Final = 20  # what a 64-bit number needs
 

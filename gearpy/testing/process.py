@@ -14,9 +14,8 @@ _ADDRESS: Final = re.compile(r" on [^;]*?127\.0\.0\.1:(\d+)")
 class ServerProcess:
     """A server on a free port of 127.0.0.1, from ``with`` to the end of the block.
 
-    ``arguments`` are more flags of gearpy-server.  Its log goes to ``log``: a file descriptor, or
-    subprocess.PIPE to read ``process.stderr``; by default nowhere is asked, and it is this
-    process's stderr.
+    ``arguments`` are more flags of gearpy-server.  Its log goes to this process's stderr, or to
+    ``log``: a file descriptor, or subprocess.PIPE to read ``process.stderr``.
     """
 
     host = "127.0.0.1"
@@ -54,7 +53,11 @@ class ServerProcess:
         trace: TracebackType | None,
     ) -> None:
         if self.process.poll() is None:
-            self.stop()
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -78,7 +81,11 @@ class ServerProcess:
             env=self._environment,
         )
         assert self.process.stdout is not None
-        self.start_line = self.process.stdout.readline()
+        try:
+            self.start_line = self.process.stdout.readline()
+        except BaseException:
+            self.kill()
+            raise
         address = _ADDRESS.search(self.start_line)
         if address is None:
             self.process.wait()

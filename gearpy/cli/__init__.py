@@ -1,0 +1,1 @@
+"""The commands: ``gearpy`` (``main``) and ``gearpy-server`` (``serve``)."""

@@ -1,0 +1,45 @@
+"""``gearpy``: the command that brings the others together."""
+
+import sys
+from typing import Final
+
+import click
+
+from gearpy.cli.dissect import dissect
+from gearpy.cli.reports import status, version, workers
+from gearpy.cli.submit import submit
+from gearpy.errors import GearpyError
+from gearpy.version import VERSION
+
+EXIT_FAILURE: Final = 1
+EXIT_INTERRUPTED: Final = 130  # 128 and SIGINT, as shells have it
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, "-V", "--version", message="gearpy %(version)s")
+def gearpy() -> None:
+    """Talk to Gearman servers."""
+
+
+for command in (status, workers, version, submit, dissect):
+    gearpy.add_command(command)
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 if all went well, 1 with a sentence if something failed,
+    2 if the usage was wrong, 130 after Ctrl-C."""
+    try:
+        code = gearpy.main(prog_name="gearpy", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except GearpyError as error:
+        click.echo(f"gearpy: {error}", err=True)
+        code = EXIT_FAILURE
+    except (click.Abort, KeyboardInterrupt):
+        code = EXIT_INTERRUPTED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""Where accepted background jobs are kept, so that a restart finds them again.
+
+A store knows records (``gearpy.engine.records``) and no rules: load, commit, close.  ``base`` says
+what every store must do, ``gearpy.testing.stores`` checks that it does.  ``memory`` is the one for
+servers whose jobs need not outlive them.
+"""
