@@ -56,6 +56,7 @@ class CommitGate:
 
     def open(self, ticket: int) -> None:
         """Everything up to this ticket is durable: lets go what waited for it."""
+        assert self.durable <= ticket <= self._taken, "only what was taken becomes durable"
         self.durable = ticket
         waiting, self._waiting = self._waiting, []
         self._waiting += [held for held in waiting if held.release(ticket)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gearpy.broker.outbox import Outbox
 from gearpy.broker.ports import Peer
-from gearpy.engine.job import COMPLETED, EXCEPTION, Job, Outcome
+from gearpy.engine.job import COMPLETED, DATA, EXCEPTION, STATUS, WARNING, Job, Outcome, Report
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.policy import check_printable
 from gearpy.engine.schedule import read_due_s, read_schedule
@@ -41,6 +41,11 @@ _STATUS_UNKNOWN: Final = (b"0", b"0", b"0", b"0")
 _RESULT_NOT_FOUND: Final = "Job given in work result not found"
 _JOB_DOES_NOT_EXIST: Final = "Job does not exist on server"
 _EXCEPTION_NOT_FOUND: Final = "An exception was received for a job that does not exist"
+_REPORTS: Final[dict[Report, int]] = {
+    DATA: p.WORK_DATA,
+    WARNING: p.WORK_WARNING,
+    STATUS: p.WORK_STATUS,
+}
 _BROKEN: Final = -3  # stands behind the last sound packet of a stream that makes no sense any more
 
 
@@ -167,23 +172,21 @@ class Session:
     def wake(self) -> None:
         self.outbox.put(codec.NOOP_PACKET)
 
-    def job_data(self, job: Job, data: bytes) -> None:
-        self.outbox.put(codec.work(p.WORK_DATA, job.handle, data))
+    def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
+        packet = codec.work(_REPORTS[report], job.handle, data)
+        for _ in range(copies):
+            self.outbox.put(packet)
 
-    def job_warning(self, job: Job, warning: bytes) -> None:
-        self.outbox.put(codec.work(p.WORK_WARNING, job.handle, warning))
-
-    def job_status(self, job: Job, progress: bytes) -> None:
-        self.outbox.put(codec.work(p.WORK_STATUS, job.handle, progress))
-
-    def job_ended(self, job: Job, outcome: Outcome, data: bytes) -> None:
+    def job_ended(self, job: Job, outcome: Outcome, data: bytes, copies: int) -> None:
         if outcome is COMPLETED:
-            self.outbox.put(codec.work(p.WORK_COMPLETE, job.handle, data))
+            packet = codec.work(p.WORK_COMPLETE, job.handle, data)
         elif outcome is EXCEPTION and self._exceptions:
-            self.outbox.put(codec.work(p.WORK_EXCEPTION, job.handle, data))
+            packet = codec.work(p.WORK_EXCEPTION, job.handle, data)
         else:
             # A client that did not ask for exceptions must still hear of the end.
-            self.outbox.put(codec.response(p.WORK_FAIL, job.handle))
+            packet = codec.response(p.WORK_FAIL, job.handle)
+        for _ in range(copies):
+            self.outbox.put(packet)
 
     # ---- clients
 
@@ -280,11 +283,11 @@ class Session:
         self.outbox.put(codec.NO_JOB_PACKET if job is None else _assign_all(job))
 
     def on_work_data(self, handle: bytes, data: bytes) -> None:
-        if not self._engine.data(self._worker, handle, data):
+        if not self._engine.report(self._worker, handle, DATA, data):
             self._stale(_JOB_DOES_NOT_EXIST)
 
     def on_work_warning(self, handle: bytes, warning: bytes) -> None:
-        if not self._engine.warning(self._worker, handle, warning):
+        if not self._engine.report(self._worker, handle, WARNING, warning):
             self._stale(_JOB_DOES_NOT_EXIST)
 
     def on_work_status(self, handle: bytes, numerator: bytes, denominator: bytes) -> None:

@@ -20,9 +20,11 @@ from gearpy.engine.job import (
     QUEUED,
     REQUEUE,
     RUNNING,
+    STATUS,
     Job,
     Move,
     Outcome,
+    Report,
     coalescing_key,
 )
 from gearpy.engine.peers import Ability, Client, Worker
@@ -244,26 +246,12 @@ class Engine:
             # It was to fetch a job of this function, and now may come for another's.
             self._call(called_for)
 
-    def data(self, worker: Worker | None, handle: bytes, data: bytes) -> bool:
-        """A part of the result.  False: the job is not this worker's."""
+    def report(self, worker: Worker | None, handle: bytes, report: Report, data: bytes) -> bool:
+        """Something on the way, for whoever waits.  False: the job is not this worker's."""
         job = self._held(worker, handle)
         if job is None:
             return False
-        if job.watchers:
-            for client, copies in job.watchers.items():
-                for _ in range(copies):
-                    client.port.job_data(job, data)
-        return True
-
-    def warning(self, worker: Worker | None, handle: bytes, warning: bytes) -> bool:
-        """Something that clients should know.  False: the job is not this worker's."""
-        job = self._held(worker, handle)
-        if job is None:
-            return False
-        if job.watchers:
-            for client, copies in job.watchers.items():
-                for _ in range(copies):
-                    client.port.job_warning(job, warning)
+        self._tell(job, report, data)
         return True
 
     def progress(
@@ -280,10 +268,7 @@ class Engine:
             return False
         job.numerator = numerator
         job.denominator = denominator
-        if job.watchers:
-            for client, copies in job.watchers.items():
-                for _ in range(copies):
-                    client.port.job_status(job, as_sent)
+        self._tell(job, STATUS, as_sent)
         return True
 
     def complete(self, worker: Worker | None, handle: bytes, result: bytes) -> bool:
@@ -523,14 +508,18 @@ class Engine:
         self._enqueue(job)
         self._call(job.queue)
 
+    def _tell(self, job: Job, report: Report, data: bytes) -> None:
+        if job.watchers:
+            for client, copies in job.watchers.items():
+                client.port.job_reported(job, report, data, copies)
+
     def _end(self, job: Job, move: Move, outcome: Outcome, data: bytes) -> None:
         watchers = job.watchers
         self._remove(job, move)
         if watchers:
             for client, copies in watchers.items():
                 del client.watching[job]
-                for _ in range(copies):
-                    client.port.job_ended(job, outcome, data)
+                client.port.job_ended(job, outcome, data, copies)
 
     def _remove(self, job: Job, move: Move) -> None:
         """Forgets a job in whatever state it is, and writes that down."""

@@ -35,6 +35,12 @@ MOVES: Final[dict[str, Move]] = {
     "abandon": ABANDON,
 }
 
+Report = Literal["data", "warning", "status"]
+
+DATA: Final[Report] = "data"  # a part of the result
+WARNING: Final[Report] = "warning"  # something that the client should know
+STATUS: Final[Report] = "status"  # numerator NUL denominator
+
 Outcome = Literal["completed", "failed", "exception"]
 
 COMPLETED: Final[Outcome] = "completed"

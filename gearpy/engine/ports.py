@@ -7,23 +7,20 @@ call back.
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from gearpy.engine.job import Job, Outcome
+    from gearpy.engine.job import Job, Outcome, Report
     from gearpy.engine.records import RecordKind
 
 
 class Watcher(Protocol):
-    """A client that waits for jobs.  Each call is made once for each of its submissions."""
+    """A client that waits for jobs.
 
-    def job_data(self, job: "Job", data: bytes) -> None:
-        """A part of the result."""
+    ``copies`` says how many of its submissions wait for the job: each is to be told.
+    """
 
-    def job_warning(self, job: "Job", warning: bytes) -> None:
-        """Something that the client should know; the job goes on."""
+    def job_reported(self, job: "Job", report: "Report", data: bytes, copies: int) -> None:
+        """The worker said something on the way; of a status ``data`` is as the worker sent it."""
 
-    def job_status(self, job: "Job", progress: bytes) -> None:
-        """``progress`` is numerator NUL denominator, as the worker sent it."""
-
-    def job_ended(self, job: "Job", outcome: "Outcome", data: bytes) -> None:
+    def job_ended(self, job: "Job", outcome: "Outcome", data: bytes, copies: int) -> None:
         """The last that is heard of the job; ``data`` is its result or its exception."""
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from gearpy.engine.engine import Engine
-from gearpy.engine.job import Job, Outcome
+from gearpy.engine.job import Job, Outcome, Report
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.records import RecordKind
 
@@ -28,17 +28,11 @@ class ClientRecorder:
         heard, self.heard = self.heard, []
         return heard
 
-    def job_data(self, job: Job, data: bytes) -> None:
-        self.heard.append(Heard(job.handle, "data", data))
+    def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
+        self.heard += [Heard(job.handle, report, data)] * copies
 
-    def job_warning(self, job: Job, warning: bytes) -> None:
-        self.heard.append(Heard(job.handle, "warning", warning))
-
-    def job_status(self, job: Job, progress: bytes) -> None:
-        self.heard.append(Heard(job.handle, "status", progress))
-
-    def job_ended(self, job: Job, outcome: Outcome, data: bytes) -> None:
-        self.heard.append(Heard(job.handle, outcome, data))
+    def job_ended(self, job: Job, outcome: Outcome, data: bytes, copies: int) -> None:
+        self.heard += [Heard(job.handle, outcome, data)] * copies
 
 
 class WorkerRecorder:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from gearpy.engine.job import DATA, WARNING
 from gearpy.errors import GearpyError
 from gearpy.priority import Priority
 
@@ -203,9 +204,9 @@ class EngineBesideModel(World, RuleBasedStateMachine):
             data = b"%d\0%d" % (pick, pick + 1)
             known = self.engine.progress(side.worker, handle, pick, pick + 1, data)
         elif what == "data":
-            known = self.engine.data(side.worker, handle, data)
+            known = self.engine.report(side.worker, handle, DATA, data)
         else:
-            known = self.engine.warning(side.worker, handle, data)
+            known = self.engine.report(side.worker, handle, WARNING, data)
         assert known == self.model.report(side.name, handle, what, data)
 
     @rule(

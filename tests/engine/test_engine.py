@@ -3,7 +3,7 @@
 import pytest
 
 from gearpy.engine.engine import Engine
-from gearpy.engine.job import Job, Outcome
+from gearpy.engine.job import DATA, Job, Outcome
 from gearpy.engine.policy import Rules
 from gearpy.errors import (
     ArgumentTooLarge,
@@ -243,7 +243,7 @@ def test_a_running_job_survives_its_client_but_not_the_loss_of_its_worker_too() 
     job = engine.submit(client.client, b"f", b"", b"")
     engine.grab(worker.worker)
     engine.leave(client.client)
-    assert engine.data(worker.worker, job.handle, b"part")
+    assert engine.report(worker.worker, job.handle, DATA, b"part")
     engine.lose(worker.worker)
     assert engine.status(job.handle) is None
     assert engine.statistics().abandoned == 1
@@ -338,7 +338,7 @@ class Onlooker(ClientRecorder):
         self.journal = journal
         self.seen: list[tuple[bool, int, int]] = []
 
-    def job_ended(self, job: Job, outcome: Outcome, data: bytes) -> None:
+    def job_ended(self, job: Job, outcome: Outcome, data: bytes, copies: int) -> None:
         statistics = self.engine.statistics()
         known = self.engine.status(job.handle) is not None
         self.seen.append((known, statistics.completed, len(self.journal.records)))
