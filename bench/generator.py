@@ -1,0 +1,199 @@
+"""The load: clients and workers of all kinds in one process, on one epoll loop.
+
+The generator must never be what is measured, so it does as little as it can: packets are made
+before the clock starts, answers are counted by their header and not taken apart, everything that
+one read brings is answered with one write.  The same code drives every server.
+
+The sockets block, which costs a system call less than asking first: they are read only when epoll
+says so, and what is in flight is far smaller than the kernel's buffers.
+"""
+
+import select
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, final
+
+from gearpy.protocol import codec
+from gearpy.protocol import packets as p
+
+HOST: Final = "127.0.0.1"
+SILENCE_S: Final = 60.0  # this long without a byte: something is stuck
+_READ_BYTES: Final = 32 << 10  # Python allocates so much for each read, and larger costs more
+_MAGIC_AND_NUMBER_BYTES: Final = 8
+
+_header = struct.Struct(">4xII").unpack_from
+
+_GRAB: Final = codec.request(p.GRAB_JOB_UNIQ)
+_PRE_SLEEP: Final = codec.request(p.PRE_SLEEP)
+_RESULT: Final = b"ok"
+
+
+class BenchError(Exception):
+    """The workload could not be run to its end."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all connections of a workload count together."""
+
+    awaited: int = 0  # answers until the workload is over
+
+
+@final
+class Supply:
+    """What all clients of a workload are still to submit: a packet for each job, all of one
+    size."""
+
+    def __init__(self, packets: Sequence[bytes]) -> None:
+        self.left = len(packets)
+        self._packet_bytes = len(packets[0])
+        self._packets = memoryview(b"".join(packets))
+
+    def take(self, count: int) -> memoryview:
+        """The bytes of the next packets: ``count`` of them, or as many as there are."""
+        self.left -= min(count, self.left)
+        size = count * self._packet_bytes
+        taken, self._packets = self._packets[:size], self._packets[size:]
+        return taken
+
+
+class Connection(Protocol):
+    """A client or a worker."""
+
+    sock: socket.socket
+
+    def start(self) -> None:
+        """The clock runs: sends the first packets."""
+
+    def receive(self, data: bytes) -> None:
+        """Bytes arrived: counts answers, sends what follows."""
+
+
+@final
+class Client:
+    """Keeps jobs in flight until all are submitted and answered.
+
+    ``answer`` is the type of packet that ends a job for this client: JOB_CREATED in the
+    background, WORK_COMPLETE in the foreground.
+    """
+
+    def __init__(
+        self, sock: socket.socket, supply: Supply, answer: int, in_flight: int, tally: Tally
+    ) -> None:
+        self.sock = sock
+        self._supply = supply
+        self._in_flight = in_flight
+        self._answer = codec.response(answer)[:_MAGIC_AND_NUMBER_BYTES]
+        self._tail = b""  # may be the beginning of a header
+        self._tally = tally
+
+    def start(self) -> None:
+        self._submit(self._in_flight)
+
+    def receive(self, data: bytes) -> None:
+        data = self._tail + data
+        self._tail = data[1 - _MAGIC_AND_NUMBER_BYTES :]
+        # No payload of ours holds a header, so every one that is found starts a packet.
+        count = data.count(self._answer)
+        if count:
+            self._tally.awaited -= count
+            self._submit(count)
+
+    def _submit(self, count: int) -> None:
+        packets = self._supply.take(count)
+        if packets:
+            self.sock.sendall(packets)
+
+
+@final
+class Worker:
+    """Does one job after the other: its result and the next GRAB_JOB_UNIQ travel in one write.
+
+    With ``sleeps`` it does on NO_JOB what real workers do: PRE_SLEEP, and GRAB_JOB_UNIQ again when
+    the server says NOOP.  Without, the first NO_JOB is the last answer that it waits for.
+    """
+
+    def __init__(self, sock: socket.socket, sleeps: bool, tally: Tally) -> None:
+        self.sock = sock
+        self._sleeps = sleeps
+        self._held = b""  # an incomplete packet
+        self._tally = tally
+
+    def start(self) -> None:
+        if not self._sleeps:  # who sleeps waits for its NOOP
+            self.sock.sendall(_GRAB)
+
+    def receive(self, data: bytes) -> None:
+        if self._held:
+            data = self._held + data
+        replies = b""
+        start, size = 0, len(data)
+        while start + p.HEADER_BYTES <= size:
+            number, length = _header(data, start)
+            body = start + p.HEADER_BYTES
+            if body + length > size:
+                break
+            if number == p.JOB_ASSIGN_UNIQ:
+                handle = data[body : data.index(0, body)]
+                replies += codec.request(p.WORK_COMPLETE, handle, _RESULT) + _GRAB
+            elif number == p.NOOP:
+                replies += _GRAB
+            elif number != p.NO_JOB:
+                raise BenchError(f"a worker was sent {data[start : body + length]!r}")
+            elif self._sleeps:
+                replies += _PRE_SLEEP
+            else:
+                self._tally.awaited -= 1
+            start = body + length
+        self._held = data[start:]
+        if replies:
+            self.sock.sendall(replies)
+
+
+def connect(port: int) -> socket.socket:
+    """A connection to the server on this port."""
+    sock = socket.create_connection((HOST, port))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def settle(sock: socket.socket) -> None:
+    """Returns once the server has handled everything that was sent on this connection."""
+    token = b"settled"
+    sock.sendall(codec.request(p.ECHO_REQ, token))
+    heard = b""
+    while not heard.endswith(token):
+        heard += receive_some(sock)
+
+
+def receive_some(sock: socket.socket) -> bytes:
+    """The next bytes.  Raises BenchError when the server has closed the connection."""
+    data = sock.recv(_READ_BYTES)
+    if not data:
+        raise BenchError("the server closed a connection")
+    return data
+
+
+def run(connections: Sequence[Connection], tally: Tally) -> None:
+    """Starts every connection and serves them until all answers are there.
+
+    Raises BenchError when the server hangs up or falls silent.
+    """
+    by_fd = {connection.sock.fileno(): connection for connection in connections}
+    with select.epoll() as epoll:
+        for fd in by_fd:
+            epoll.register(fd, select.EPOLLIN)
+        for connection in connections:
+            connection.start()
+        while tally.awaited > 0:
+            ready = epoll.poll(SILENCE_S)
+            if not ready:
+                raise BenchError(
+                    f"the server said nothing for {SILENCE_S:.0f} s;"
+                    f" {tally.awaited:,} answers were still to come"
+                )
+            for fd, _ in ready:
+                connection = by_fd[fd]
+                connection.receive(receive_some(connection.sock))

@@ -1,0 +1,135 @@
+"""The race: every workload on every server, round after round, in one run.
+
+In each round all servers are started afresh and then stand side by side, so a ratio is of two
+measurements that were taken within seconds of each other.  The order is reversed from round to
+round: what favours the first favours each of them in turn.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from bench.servers import Contestant, Running, cpu_s
+from bench.workloads import Workload
+
+BUSY: Final = 0.9  # of a core: who uses more is the limit
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One workload, once, on one server."""
+
+    round_number: int
+    workload: str
+    server: str
+    jobs: int
+    elapsed_s: float
+    server_cpu_s: float
+    generator_cpu_s: float
+
+    @property
+    def jobs_per_s(self) -> float:
+        """The rate."""
+        return self.jobs / self.elapsed_s
+
+    @property
+    def server_cpu_us_per_job(self) -> float:
+        """What a job costs the server, whatever else the machine does."""
+        return self.server_cpu_s / self.jobs * 1e6
+
+    @property
+    def server_share(self) -> float:
+        """How many cores the server kept busy."""
+        return self.server_cpu_s / self.elapsed_s
+
+    @property
+    def generator_share(self) -> float:
+        """How much of a core the generator took."""
+        return self.generator_cpu_s / self.elapsed_s
+
+    @property
+    def generator_was_limit(self) -> bool:
+        """Whether the server could have gone faster with a faster generator."""
+        return self.generator_share > BUSY > self.server_share
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The medians of one server's rounds in one workload."""
+
+    jobs_per_s: float
+    server_cpu_us_per_job: float
+    server_share: float
+    generator_share: float
+    generator_was_limit: bool  # in most rounds
+
+    @classmethod
+    def of(cls, measurements: Sequence[Measurement]) -> "Summary":
+        """``measurements`` are of one server in one workload."""
+        limited = sum(m.generator_was_limit for m in measurements)
+        return cls(
+            median(m.jobs_per_s for m in measurements),
+            median(m.server_cpu_us_per_job for m in measurements),
+            median(m.server_share for m in measurements),
+            median(m.generator_share for m in measurements),
+            limited * 2 > len(measurements),
+        )
+
+
+def ratios(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> list[float]:
+    """Our rate over theirs, round by round, in one workload."""
+    by_round = {m.round_number: m.jobs_per_s for m in theirs}
+    return [m.jobs_per_s / by_round[m.round_number] for m in ours]
+
+
+def race(
+    workloads: Sequence[Workload],
+    contestants: Sequence[Contestant],
+    rounds: int,
+    scale: float,
+    tell: Callable[[str], None],
+) -> list[Measurement]:
+    """Runs everything; ``tell`` hears a line about each measurement as it is taken.
+
+    Raises BenchError when a server can't be started or doesn't do the work.
+    """
+    measurements = []
+    for number in range(1, rounds + 1):
+        for measurement in _round(number, workloads, contestants, scale):
+            measurements.append(measurement)
+            tell(
+                f"round {number} of {rounds}: {measurement.workload}, {measurement.server}:"
+                f" {measurement.jobs_per_s:,.0f} jobs/s,"
+                f" {measurement.server_cpu_us_per_job:.1f} us of CPU a job"
+            )
+    return measurements
+
+
+def _round(
+    number: int, workloads: Sequence[Workload], contestants: Sequence[Contestant], scale: float
+) -> Iterator[Measurement]:
+    order = contestants if number % 2 else contestants[::-1]
+    with ExitStack() as stack:
+        servers = [(each.name, stack.enter_context(each.start())) for each in order]
+        for workload in workloads:
+            jobs = max(1, round(workload.jobs * scale))
+            for name, server in servers:
+                yield _measure(number, workload, name, server, jobs)
+
+
+def _measure(number: int, workload: Workload, name: str, server: Running, jobs: int) -> Measurement:
+    scene = workload.set_scene(server.port, jobs)
+    try:
+        server_before_s, generator_before_s = cpu_s(server.pid), time.process_time()
+        start_s = time.perf_counter()
+        scene.run()
+        elapsed_s = time.perf_counter() - start_s
+        generator_cpu_s = time.process_time() - generator_before_s
+        server_cpu_s = cpu_s(server.pid) - server_before_s
+    finally:
+        scene.close()
+    scene.check()
+    return Measurement(number, workload.name, name, jobs, elapsed_s, server_cpu_s, generator_cpu_s)

@@ -1,0 +1,108 @@
+"""The generator's clients and workers, at one end of a pair of sockets."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from bench import generator
+from bench.generator import BenchError, Client, Supply, Tally, Worker
+from gearpy.protocol import codec
+from gearpy.protocol import packets as p
+from gearpy.protocol.parser import PacketParser
+
+SUBMIT = codec.request(p.SUBMIT_JOB_BG, b"function", b"", b"payload")
+CREATED = codec.response(p.JOB_CREATED, b"H:host:1")
+ASSIGNED = codec.response(p.JOB_ASSIGN_UNIQ, b"H:host:1", b"function", b"", b"payload")
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(False)
+        yield ours, theirs
+
+
+def sent_to(sock: socket.socket) -> list[str]:
+    """The packets that wait to be read, by their names."""
+    try:
+        data = sock.recv(1 << 20)
+    except BlockingIOError:
+        return []
+    return [p.PACKETS[number].name for number, _ in PacketParser(p.REQ).feed(data)]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8, 11, 19, 1000])
+def test_a_client_counts_answers_however_they_are_cut(
+    pair: tuple[socket.socket, socket.socket], size: int
+) -> None:
+    tally, supply = Tally(50), Supply([SUBMIT] * 50)
+    client = Client(pair[0], supply, p.JOB_CREATED, 25, tally)
+    client.start()
+    answers = CREATED * 23
+    for start in range(0, len(answers), size):
+        client.receive(answers[start : start + size])
+    assert tally.awaited == 50 - 23
+    assert supply.left == 50 - 25 - 23
+    assert sent_to(pair[1]) == ["SUBMIT_JOB_BG"] * 48
+
+
+def test_a_client_stops_when_all_is_submitted(pair: tuple[socket.socket, socket.socket]) -> None:
+    tally, supply = Tally(3), Supply([SUBMIT] * 3)
+    client = Client(pair[0], supply, p.JOB_CREATED, 10, tally)
+    client.start()
+    client.receive(CREATED * 3)
+    assert sent_to(pair[1]) == ["SUBMIT_JOB_BG"] * 3
+    assert (supply.left, tally.awaited) == (0, 0)
+
+
+def test_a_foreground_client_waits_for_results(pair: tuple[socket.socket, socket.socket]) -> None:
+    tally, supply = Tally(3), Supply([SUBMIT] * 3)
+    client = Client(pair[0], supply, p.WORK_COMPLETE, 1, tally)
+    client.start()
+    client.receive(CREATED)
+    assert (supply.left, tally.awaited) == (2, 3)
+    client.receive(codec.work(p.WORK_COMPLETE, b"H:host:1", b"ok"))
+    assert (supply.left, tally.awaited) == (1, 2)
+
+
+@pytest.mark.parametrize("size", [1, 5, 12, 1000])
+def test_a_worker_answers_however_its_packets_are_cut(
+    pair: tuple[socket.socket, socket.socket], size: int
+) -> None:
+    worker = Worker(pair[0], sleeps=True, tally=Tally(1))
+    worker.start()
+    heard = codec.NOOP_PACKET + ASSIGNED + codec.NO_JOB_PACKET
+    for start in range(0, len(heard), size):
+        worker.receive(heard[start : start + size])
+    assert sent_to(pair[1]) == ["GRAB_JOB_UNIQ", "WORK_COMPLETE", "GRAB_JOB_UNIQ", "PRE_SLEEP"]
+
+
+def test_a_worker_that_does_not_sleep_ends_with_no_job(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    tally = Tally(1)
+    worker = Worker(pair[0], sleeps=False, tally=tally)
+    worker.start()
+    worker.receive(ASSIGNED)
+    assert tally.awaited == 1
+    worker.receive(codec.NO_JOB_PACKET)
+    assert tally.awaited == 0
+    assert sent_to(pair[1]) == ["GRAB_JOB_UNIQ", "WORK_COMPLETE", "GRAB_JOB_UNIQ"]
+
+
+def test_a_worker_reports_what_it_does_not_expect(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    worker = Worker(pair[0], sleeps=True, tally=Tally(1))
+    with pytest.raises(BenchError, match="no good"):
+        worker.receive(codec.error(b"TEST", "no good"))
+
+
+def test_a_server_that_hangs_up_ends_the_run(pair: tuple[socket.socket, socket.socket]) -> None:
+    tally = Tally(1)
+    client = Client(pair[0], Supply([SUBMIT]), p.JOB_CREATED, 1, tally)
+    pair[1].shutdown(socket.SHUT_WR)
+    with pytest.raises(BenchError, match="closed a connection"):
+        generator.run([client], tally)
