@@ -8,6 +8,7 @@ from typing import Final
 from gearpy.errors import CannotConnect, SettingError
 
 PORT: Final = 4730  # the one that IANA gave to Gearman
+RECEIVE_BYTES: Final = 64 << 10  # from twice that on, each recv would map new memory
 _UNIX: Final = "unix://"
 _FORMS: Final = 'write it as "host:port", "[::1]:4730", "host" or "unix:///path"'
 

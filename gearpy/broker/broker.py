@@ -99,6 +99,10 @@ class Broker:
         """Time has passed; returns when to call again at the latest."""
         return self.engine.advance(now_s)
 
+    def next_due_s(self) -> float:
+        """When to call ``advance`` at the latest, as things stand now."""
+        return self.engine.next_due_s()
+
     def take_dirty(self) -> list[Link]:
         """The links whose outboxes got something to say since the last call."""
         dirty = self._dirty[:]

@@ -65,6 +65,7 @@ class Session:
         "_client",
         "_engine",
         "_exceptions",
+        "_full_bytes",
         "_parser",
         "_worker",
         "client_id",
@@ -84,6 +85,7 @@ class Session:
             p.REQ, broker.limits.payload_bytes_max, broker.limits.line_bytes_max
         )
         self._exceptions = broker.limits.exceptions
+        self._full_bytes = broker.limits.outbox_bytes
         self._client: Client | None = None
         self._worker: Worker | None = None
         self._backlog: deque[Packet] = deque()  # packets that came while the outbox was full
@@ -105,7 +107,7 @@ class Session:
     @property
     def choked(self) -> bool:
         """Whether the peer has too much in its outbox; what it sends waits in here meanwhile."""
-        return bool(self._backlog) or self.outbox.size_bytes > self._broker.limits.outbox_bytes
+        return bool(self._backlog) or self.outbox.size_bytes > self._full_bytes
 
     def resume(self) -> None:
         """The peer has taken some of its outbox: goes on with what it sent before."""
@@ -129,7 +131,7 @@ class Session:
         return tuple(queue.name for queue in self._worker.abilities) if self._worker else ()
 
     def _handle(self, packets: Iterable[Packet]) -> None:
-        outbox, full_bytes = self.outbox, self._broker.limits.outbox_bytes
+        outbox, full_bytes = self.outbox, self._full_bytes
         packets = iter(packets)
         for number, body in packets:
             try:

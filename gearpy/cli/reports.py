@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gearpy.address import Address, connect
+from gearpy.address import RECEIVE_BYTES, Address, connect
 from gearpy.cli.options import server_option
 from gearpy.errors import ConnectionLost, ServerError, WaitTimeout
 from gearpy.protocol import admin
@@ -18,7 +18,6 @@ from gearpy.protocol.packets import RES, TEXT
 from gearpy.protocol.parser import PacketParser
 
 TIMEOUT_S: Final = 30.0
-_RECEIVE_BYTES: Final = 256 << 10
 _LINE_BYTES_MAX: Final = 16 << 20  # a worker may know very many functions
 _WIDE: Final = 100_000  # columns; what is not read on a terminal is not to be broken or cut
 _END: Final = admin.END.rstrip()
@@ -80,7 +79,7 @@ def _ask(server: Address, command: bytes, report: bool) -> list[bytes]:
     with connect(server, TIMEOUT_S) as connection:
         try:
             connection.sendall(command + b"\n")
-            while data := connection.recv(_RECEIVE_BYTES):
+            while data := connection.recv(RECEIVE_BYTES):
                 for number, line in parser.feed(data):
                     if number != TEXT:
                         raise ConnectionLost(f"{server} answered with a packet, not with text")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, TypeVar, final
 
-from gearpy.address import connect, read_address
+from gearpy.address import RECEIVE_BYTES, connect, read_address
 from gearpy.client.core import (
     Answer,
     ClientCore,
@@ -33,7 +33,6 @@ from gearpy.priority import Priority
 from gearpy.protocol.codec import decoded, encoded
 
 TIMEOUT_S: Final = 30.0  # for the server's answers, which come at once where all is well
-_RECEIVE_BYTES: Final = 256 << 10
 
 Bytes = bytes | str
 OnProgress = Callable[[int, int], object]
@@ -329,7 +328,7 @@ class Client:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(_RECEIVE_BYTES)
+            data = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
             return
         except OSError as error:

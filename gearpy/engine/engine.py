@@ -88,7 +88,10 @@ class Engine:
         """Time has passed: does what is due, returns when to call again (infinity: no need)."""
         assert now_s >= self.now_s, "time goes forward"
         self.now_s = now_s
-        self._timers.ring_due(now_s)
+        return self._timers.ring_due(now_s)
+
+    def next_due_s(self) -> float:
+        """When to call ``advance`` at the latest, as things stand now; infinity: no need."""
         return self._timers.next_due_s()
 
     # ---- clients
@@ -112,7 +115,8 @@ class Engine:
         """
         if self.draining:
             raise ShuttingDown
-        check_unique(unique)
+        if unique:
+            check_unique(unique)
         if reducer:
             check_function(reducer)
         queue = self._functions.get(function) or self._new_function(function)
@@ -145,7 +149,7 @@ class Engine:
         else:
             job.watchers = {client: 1}
             client.watching[job] = None
-        if queue.queued:
+        if queue.idle:
             self._call(queue)
         return job
 

@@ -66,11 +66,12 @@ class Timers:
             self._cancelled -= 1
         return heap[0][0] if heap else math.inf
 
-    def ring_due(self, now_s: float) -> None:
-        """Rings everything whose time has come, in the order of time."""
-        while self.next_due_s() <= now_s:
+    def ring_due(self, now_s: float) -> float:
+        """Rings everything whose time has come, in order; returns when the next is due."""
+        while (due_s := self.next_due_s()) <= now_s:
             timer = heapq.heappop(self._heap)[2]
             ring, subject = timer.ring, timer.subject
             assert ring is not None, "next_due_s removes cancelled timers from the top"
             timer.ring = timer.subject = None
             ring(subject)
+        return due_s

@@ -112,10 +112,12 @@ class Connection(asyncio.Protocol):
         elif outbox.size_bytes > self._all.output_bytes_max:
             self._abort(f"more than {self._all.output_bytes_max:,} bytes wait for it")
             return
-        if self._writable and session.choked:
+        choked = session.choked
+        if choked and self._writable:
             self._all.turns.begin()
             session.resume()
-        self._look()
+        if choked or session.closing is not None or not self._reading:
+            self._look()
 
     def close(self) -> None:
         """Sends what there is to send, and closes."""

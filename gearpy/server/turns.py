@@ -1,7 +1,7 @@
 """The turn: what happens once in each round of the event loop in which bytes arrived.
 
-Handlers only fill outboxes.  At the end of the round, in this order: the engine's time is
-advanced, the open batch goes to the committer, and every outbox that has something to say is
+What comes first in a round advances the engine's time; handlers only fill outboxes.  At the end of
+the round the open batch goes to the committer, and every outbox that has something to say is
 written, one write for each connection.  A hundred packets from fifty connections make one turn.
 """
 
@@ -44,10 +44,10 @@ class Turns:
 
     def _end(self) -> None:
         self._scheduled = False
-        due_s = self._broker.advance(self._clock.now_s())
         self._commit()
         for link in self._broker.take_dirty():
             link.flush()
+        due_s = self._broker.next_due_s()
         if due_s < self._timer_due_s:
             self._arm(due_s)
         if self._drained is not None and not self._broker.engine.statistics().running:

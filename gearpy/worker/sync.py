@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final, NoReturn, final
 
-from gearpy.address import Address, connect, read_address
+from gearpy.address import RECEIVE_BYTES, Address, connect, read_address
 from gearpy.errors import ConnectionLost, InvalidArgument
 from gearpy.worker.core import Assignment, State, WorkerCore
 from gearpy.worker.functions import (
@@ -23,7 +23,6 @@ from gearpy.worker.functions import (
 
 TIMEOUT_S: Final = 30.0
 _FAREWELL_S: Final = 5.0  # how long a server may take to hang up
-_RECEIVE_BYTES: Final = 256 << 10
 
 
 @final
@@ -243,7 +242,7 @@ class _Line:
         self._lost = f"the connection to {self._address} broke: {error.strerror}"
         with contextlib.suppress(OSError):
             self._socket.setblocking(False)
-            self.core.receive(self._socket.recv(_RECEIVE_BYTES))
+            self.core.receive(self._socket.recv(RECEIVE_BYTES))
         raise self.core.refusal or ConnectionLost(self._lost) from error
 
     # ---- what the server says
@@ -270,7 +269,7 @@ class _Line:
 
     def _read(self) -> list[Assignment]:
         try:
-            data = self._socket.recv(_RECEIVE_BYTES)
+            data = self._socket.recv(RECEIVE_BYTES)
         except OSError as error:
             self._break(error)
         if not data:
@@ -292,7 +291,7 @@ class _Line:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
             self._socket.settimeout(_FAREWELL_S)
-            while self._socket.recv(_RECEIVE_BYTES):
+            while self._socket.recv(RECEIVE_BYTES):
                 pass
 
 
