@@ -24,7 +24,7 @@ class Outbox:
     An outbox that has something to say puts its link on the list that all outboxes share.
     """
 
-    __slots__ = ("_dirty", "_gate", "_held", "_link", "_open", "_packets", "size_bytes")
+    __slots__ = ("_dirty", "_gate", "_held", "_link", "_listed", "_open", "_packets", "size_bytes")
 
     def __init__(self, gate: CommitGate, dirty: list[Link], link: Link) -> None:
         self._gate = gate
@@ -32,6 +32,7 @@ class Outbox:
         self._link = link
         self._packets: list[bytes] = []
         self._held: deque[tuple[int, bytes]] | None = None
+        self._listed = False  # whether the link is on the list
         self._open = True
         self.size_bytes = 0  # of everything in here, held or not
 
@@ -51,7 +52,8 @@ class Outbox:
             self._held = deque([(ticket, packet)])
             self._gate.wait(self)
         else:
-            if not self._packets:
+            if not self._listed:
+                self._listed = True
                 self._dirty.append(self._link)
             self._packets.append(packet)
 
@@ -60,7 +62,8 @@ class Outbox:
         held = self._held
         if not held:
             return False  # closed meanwhile
-        if held[0][0] <= durable and not self._packets:
+        if held[0][0] <= durable and not self._listed:
+            self._listed = True
             self._dirty.append(self._link)
         while held and held[0][0] <= durable:
             self._packets.append(held.popleft()[1])
@@ -69,10 +72,15 @@ class Outbox:
     def take(self) -> bytes:
         """The bytes to write now, which then are gone from here."""
         packets = self._packets
+        self._listed = False
         data = packets[0] if len(packets) == 1 else b"".join(packets)
         self.size_bytes -= len(data)
         self._packets = []
         return data
+
+    def leave(self) -> None:
+        """Nothing is written now; the next packet puts the link on the list again."""
+        self._listed = False
 
     def close(self) -> None:
         """The peer is gone: forgets everything, and stays silent from now on."""

@@ -109,9 +109,11 @@ class Connection(asyncio.Protocol):
             data = outbox.take()
             if data:
                 self._transport.write(data)
-        elif outbox.size_bytes > self._all.output_bytes_max:
-            self._abort(f"more than {self._all.output_bytes_max:,} bytes wait for it")
-            return
+        else:
+            outbox.leave()
+            if outbox.size_bytes > self._all.output_bytes_max:
+                self._abort(f"more than {self._all.output_bytes_max:,} bytes wait for it")
+                return
         choked = session.choked
         if choked and self._writable:
             self._all.turns.begin()

@@ -146,6 +146,18 @@ def test_the_size_counts_what_is_held_too() -> None:
     assert outbox.size_bytes == 0
 
 
+def test_what_is_left_in_it_does_not_keep_the_link_off_the_list() -> None:
+    desk = Desk()
+    outbox, link = desk.outbox()
+    outbox.put(b"one ")
+    desk.dirty.clear()
+    outbox.leave()
+    outbox.put(b"two ")
+    outbox.put(b"three")
+    assert desk.dirty == [link]
+    assert outbox.take() == b"one two three"
+
+
 def test_a_closed_outbox_is_silent_and_holds_up_nobody() -> None:
     desk = Desk()
     gone, gone_link = desk.outbox()
