@@ -1,0 +1,1 @@
+"""Other people's Gearman programs, as real processes against a real gearpy-server."""
