@@ -84,8 +84,10 @@ class Connection(asyncio.Protocol):
         reason = session.closing or (str(exc) if exc else "the peer closed it")
         log.debug("%s: connection closed: %s", session.peer.name, reason)
         self._all.turns.begin()
-        session.lost()
-        self._all.gone(self)
+        try:
+            session.lost()
+        finally:
+            self._all.gone(self)
 
     def pause_writing(self) -> None:
         self._writable = False

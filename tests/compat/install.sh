@@ -46,5 +46,5 @@ fi
 
 version=$(sed -n 's/.*"gearmanode": "\(.*\)".*/\1/p' package.json)
 grep -qs "\"version\": \"$version\"" node_modules/gearmanode/package.json ||
-    npm install --no-package-lock --no-audit --no-fund --loglevel=error ||
+    npm install --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null ||
     fail "npm could not install gearmanode: is the registry there?"
