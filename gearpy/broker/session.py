@@ -120,10 +120,13 @@ class Session:
         self._backlog.clear()
         self.outbox.close()
         self.closing = self.closing or "the connection is gone"
-        if self._worker is not None:
-            self._engine.lose(self._worker)
-        if self._client is not None:
-            self._engine.leave(self._client)
+        # Taken off here, so that nothing is left that only the cyclic collector could free.
+        worker, self._worker = self._worker, None
+        client, self._client = self._client, None
+        if worker is not None:
+            self._engine.lose(worker)
+        if client is not None:
+            self._engine.leave(client)
 
     @property
     def functions(self) -> tuple[bytes, ...]:

@@ -1,5 +1,6 @@
 """The broker itself: backpressure, faults, wake-ups, routes, and peers that send garbage."""
 
+import gc
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from gearpy.broker.broker import Broker, Limits
 from gearpy.broker.ports import Peer
 from gearpy.broker.session import ROUTES, Session
+from gearpy.engine.peers import Client, Worker
 from gearpy.errors import MalformedPacket, PeerError
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
@@ -195,6 +197,27 @@ def test_a_choked_peer_that_leaves_is_forgotten() -> None:
     assert not wire.session.choked
     assert broker.statistics().engine.submitted == 0
     assert broker.statistics().sessions == 0
+
+
+def test_a_connection_that_is_gone_leaves_nothing_for_the_cyclic_collector() -> None:
+    """A web server's every request is a connection, and the server collects rarely."""
+    broker = Broker()
+    gc.collect()
+    gc.disable()
+    try:
+        for fd in range(10):
+            wire = Wire(broker, fd)
+            wire.send(p.CAN_DO, b"f")
+            wire.send(p.SUBMIT_JOB, b"f", b"", b"")
+            wire.send(p.GRAB_JOB)
+            wire.send(p.PRE_SLEEP)
+            wire.session.lost()
+            broker.take_dirty()
+            del wire.session  # as a connection lets go of it
+        left = [thing for thing in gc.get_objects() if isinstance(thing, Session | Client | Worker)]
+        assert left == []
+    finally:
+        gc.enable()
 
 
 def test_what_is_held_for_the_disk_counts_as_unread() -> None:
