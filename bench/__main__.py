@@ -14,7 +14,7 @@ from bench.race import race
 from bench.report import facts, footnotes, table, write_json
 from bench.servers import GEARMAND, GEARMAND_PACKAGE, GEARPY, RIVALS
 from bench.workloads import WORKLOADS, Workload
-from gearpy.server.memory import tune_collector
+from gearpy.server.collector import tune_collector
 
 _TABLE_COLUMNS: Final = 160  # wherever it goes
 _BROKER_JOBS: Final = 100_000

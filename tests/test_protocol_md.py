@@ -9,7 +9,6 @@ Its ``conversation`` blocks are played against a broker.  The tables of errors a
 written by hand and compared with the code.
 """
 
-import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ from gearpy.protocol.packets import (
     PacketType,
 )
 from gearpy.protocol.reference import ReadPacket, read_stream
-from gearpy.server.settings import Settings
+from gearpy.server.settings import FIELDS, Settings
 from tests.broker.conversation import Failed, play
 
 DOCUMENT: Final = Path(__file__).parent.parent / "protocol.md"
@@ -306,7 +305,7 @@ def test_limits_are_those_of_the_code(document: str) -> None:
         "unique": policy.UNIQUE_BYTES_MAX,
         "client id": session.CLIENT_ID_BYTES_MAX,
         "handle": policy.HANDLE_BYTES_MAX,
-        "shortest timeout": session.TIMEOUT_MS_MIN,
+        "shortest timeout": policy.TIMEOUT_MS_MIN,
         "patience with a woken worker": round(rules.wake_patience_s * 1000),
         "functions": rules.functions_max,
         "functions of a connection": rules.worker_functions_max,
@@ -322,9 +321,7 @@ def test_limits_are_those_of_the_code(document: str) -> None:
 
 def test_settings_that_are_named_exist(document: str) -> None:
     known = {
-        flag
-        for item in dataclasses.fields(Settings)
-        for flag in "/".join(item.metadata["setting"].flags).split("/")
+        flag for declaration in FIELDS.values() for flag in "/".join(declaration.flags).split("/")
     }
     named = set(re.findall(r"`(--[a-z-]+)", document))
 

@@ -22,14 +22,14 @@ END = "<!-- settings: end -->\n"
 def table() -> str:
     """A row for each setting, in the order of their declarations."""
     rows = ["| flag | default | what it does |", "|---|---|---|"]
-    for item in dataclasses.fields(Settings):
-        declaration = FIELDS[item.name]
+    defaults = {item.name: item.default for item in dataclasses.fields(Settings)}
+    for name, declaration in FIELDS.items():
         flags = ", ".join(f"`{flag}`" for flag in declaration.flags)
         value = f" {declaration.metavar}" if declaration.metavar else ""
         says = declaration.says
         if declaration.ignored:
             says += f" It does nothing: {declaration.ignored}."
-        rows.append(f"| {flags}{value} | {_shown(item.default)} | {says} |")
+        rows.append(f"| {flags}{value} | {_shown(defaults[name])} | {says} |")
     return "\n".join(rows) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, final
+from typing import Final, final
 
 from gearpy.broker.gate import CommitGate
 from gearpy.broker.operator import Operator
@@ -10,15 +10,12 @@ from gearpy.broker.outbox import Link, Outbox
 from gearpy.broker.ports import Host, NobodyHost, Peer
 from gearpy.broker.session import Session
 from gearpy.engine.engine import Engine
-from gearpy.engine.policy import Rules
+from gearpy.engine.policy import Rules, TimeoutUnit
 from gearpy.engine.ports import NoJournal
 from gearpy.engine.schedule import Calendar, UtcCalendar
 from gearpy.engine.statistics import EngineStatistics
 from gearpy.errors import PeerError
 from gearpy.protocol.parser import LINE_BYTES_MAX, PAYLOAD_BYTES_MAX
-
-TimeoutUnit = Literal["ms", "s"]
-TIMEOUT_UNITS: Final = ("ms", "s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

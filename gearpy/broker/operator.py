@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
+from gearpy.engine.engine import Drop
 from gearpy.engine.queue import Maxqueue
 from gearpy.engine.statistics import JobStatistics, QueueStatistics
 from gearpy.errors import RequestRefused, TooManyFunctions
@@ -93,15 +94,7 @@ class Operator:
     def drop(self, command: Command) -> bytes:
         match command.arguments:
             case [b"function", function]:
-                queue = self._engine.function(function)
-                if queue is None:
-                    return admin.ERR_NO_FUNCTION
-                if self._engine.drop_function(function):
-                    return admin.OK
-                # gearmand drops a function whose jobs are queued, and loses them.
-                if queue.workers or queue.running:
-                    return admin.ERR_FUNCTION_IN_USE
-                return admin.ERR_FUNCTION_QUEUED
+                return _DROPPED[self._engine.drop_function(function)]
             case _:
                 return admin.err_incomplete(command.name)
 
@@ -140,6 +133,14 @@ class Operator:
         return admin.OK
 
 
+_DROPPED: Final[dict[Drop, bytes]] = {
+    "dropped": admin.OK,
+    "unknown": admin.ERR_NO_FUNCTION,
+    "in use": admin.ERR_FUNCTION_IN_USE,
+    "queued": admin.ERR_FUNCTION_QUEUED,
+}
+
+
 def _size(text: bytes) -> int:
     """A limit as gearmand reads it: what is no number, or negative, is no limit."""
     return max(0, leading_integer(text))
@@ -151,9 +152,7 @@ def _priority_row(queue: QueueStatistics) -> admin.PriorityRow:
 
 
 def _job_row(job: JobStatistics) -> admin.JobRow:
-    return admin.JobRow(
-        job.handle, job.losses, not job.background and not job.waiting, job.background
-    )
+    return admin.JobRow(job.handle, job.losses, not job.wanted, job.background)
 
 
 COMMANDS: Final[dict[bytes, Callable[[Operator, Command], bytes]]] = {

@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING, Final, final
 
 from gearpy.broker.outbox import Outbox
 from gearpy.broker.ports import Peer
-from gearpy.engine.job import COMPLETED, DATA, EXCEPTION, STATUS, WARNING, Job, Outcome, Report
+from gearpy.engine.job import (
+    COMPLETED,
+    DATA,
+    EXCEPTION,
+    RUNNING,
+    STATUS,
+    WARNING,
+    Job,
+    Outcome,
+    Report,
+)
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.policy import check_printable
+from gearpy.engine.policy import check_printable, is_short, timeout_s
 from gearpy.engine.schedule import read_due_s, read_schedule
 from gearpy.engine.statistics import JobStatistics
 from gearpy.errors import (
@@ -35,7 +45,6 @@ if TYPE_CHECKING:
     from gearpy.broker.broker import Broker
 
 CLIENT_ID_BYTES_MAX: Final = 127  # longer ones are cut, as in gearmand
-TIMEOUT_MS_MIN: Final = 1000  # shorter ones are raised, as in gearmand
 
 _STATUS_UNKNOWN: Final = (b"0", b"0", b"0", b"0")
 _RESULT_NOT_FOUND: Final = "Job given in work result not found"
@@ -248,17 +257,10 @@ class Session:
         self._engine.can_do(self._as_worker, codec.trimmed(function))
 
     def on_can_do_timeout(self, function: bytes, timeout: bytes) -> None:
-        timeout_s = self._read_timeout_s(function, codec.leading_integer(timeout))
-        self._engine.can_do(self._as_worker, function, timeout_s)
-
-    def _read_timeout_s(self, function: bytes, timeout: int) -> float:
-        if timeout <= 0:
-            return 0.0
-        if self._broker.limits.timeout_unit == "s":
-            return float(timeout)
-        if timeout < TIMEOUT_MS_MIN:
-            self._broker.short_timeout(self.peer, function, timeout)
-        return max(timeout, TIMEOUT_MS_MIN) / 1000
+        number, unit = codec.leading_integer(timeout), self._broker.limits.timeout_unit
+        self._engine.can_do(self._as_worker, function, timeout_s(number, unit))
+        if is_short(number, unit):
+            self._broker.short_timeout(self.peer, function, number)
 
     def on_cant_do(self, function: bytes) -> None:
         self._engine.cannot_do(self._as_worker, codec.trimmed(function))
@@ -385,7 +387,7 @@ def _status_fields(job: JobStatistics | None) -> tuple[bytes, ...]:
     """known, running, numerator, denominator."""
     if job is None:
         return _STATUS_UNKNOWN
-    running = b"%d" % (job.state == "running")
+    running = b"%d" % (job.state is RUNNING)
     return b"1", running, b"%d" % job.numerator, b"%d" % job.denominator
 
 

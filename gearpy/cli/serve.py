@@ -1,16 +1,17 @@
 """``gearpy-server``: the command line around a server."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
 from gearpy.errors import CannotListen, SettingError
 from gearpy.server import log
-from gearpy.server.memory import tune_collector
+from gearpy.server.collector import tune_collector
 from gearpy.server.server import Server
 from gearpy.server.settings import FIELDS, Declaration, Settings, key_of, load, variable_of
 from gearpy.version import VERSION
@@ -101,7 +102,7 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
     return uvloop.run(main)
 
 
-def _fail(sentence: str, code: int) -> None:
+def _fail(sentence: str, code: int) -> NoReturn:
     click.echo(f"gearpy-server: {sentence}", err=True)
     sys.exit(code)
 
@@ -110,9 +111,10 @@ class _Report:
     """Tells whoever started the server how that went."""
 
     def started(self, line: str) -> None:
-        print(line, flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            print(line, flush=True)
 
-    def failed(self, sentence: str, code: int) -> None:
+    def failed(self, sentence: str, code: int) -> NoReturn:
         _fail(sentence, code)
 
 
@@ -125,7 +127,7 @@ class _DaemonReport(_Report):
     def started(self, line: str) -> None:
         self._tell(0, line)
 
-    def failed(self, sentence: str, code: int) -> None:
+    def failed(self, sentence: str, code: int) -> NoReturn:
         self._tell(code, f"gearpy-server: {sentence}")
         sys.exit(code)
 
@@ -135,9 +137,11 @@ class _DaemonReport(_Report):
 
 
 def _detach() -> _Report:
-    """Goes on in a daemon.  The process that was started waits until it serves or failed, says
-    so, and
-    exits; so a script knows that the server is there when the command returns."""
+    """Goes on in a daemon.
+
+    The process that was started waits until the daemon serves or failed, says so, and exits.  So a
+    script knows that the server is there when the command returns.
+    """
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
@@ -156,11 +160,20 @@ def _detach() -> _Report:
     return _DaemonReport(writer)
 
 
+def _open_standard_streams() -> None:
+    """Puts /dev/null where a standard stream is closed: else a socket would get its number."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= 2:
+        descriptor = os.dup(descriptor)
+    os.close(descriptor)
+
+
 command = ServeCommand(serve)
 
 
 def main() -> None:
     """The program ``gearpy-server``."""
+    _open_standard_streams()
     command.main(prog_name="gearpy-server")
 
 

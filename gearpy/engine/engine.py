@@ -5,7 +5,7 @@ Time is given by ``advance``, never taken.
 """
 
 from collections.abc import Iterator
-from typing import Final, final
+from typing import Final, Literal, final
 
 from gearpy.engine.job import (
     ABANDON,
@@ -36,6 +36,8 @@ from gearpy.engine.statistics import EngineStatistics, JobStatistics, QueueStati
 from gearpy.engine.timers import Timers
 from gearpy.errors import QueueFull, ShuttingDown, TooManyFunctions
 from gearpy.priority import Priority
+
+Drop = Literal["dropped", "unknown", "in use", "queued"]
 
 PRIORITIES: Final = tuple(Priority)
 
@@ -93,6 +95,11 @@ class Engine:
     def next_due_s(self) -> float:
         """When to call ``advance`` at the latest, as things stand now; infinity: no need."""
         return self._timers.next_due_s()
+
+    @property
+    def running(self) -> int:
+        """How many jobs workers hold."""
+        return self._running
 
     # ---- clients
 
@@ -330,13 +337,17 @@ class Engine:
         queue = self._functions.get(function)
         return None if queue is None else _queue_statistics(queue)
 
-    def drop_function(self, function: bytes) -> bool:
-        """Forgets a function.  False: it has workers or unfinished jobs, or is not known."""
+    def drop_function(self, function: bytes) -> Drop:
+        """Forgets a function, unless that would lose jobs or surprise workers."""
         queue = self._functions.get(function)
-        if queue is None or queue.workers or queue.total:
-            return False
+        if queue is None:
+            return "unknown"
+        if queue.workers or queue.running:
+            return "in use"
+        if queue.total:
+            return "queued"  # gearmand drops it, and loses its jobs
         del self._functions[function]
-        return True
+        return "dropped"
 
     def limit(self, function: bytes, maxqueue: Maxqueue) -> None:
         """Sets how many unfinished jobs a function may have when a job of high, normal or low
@@ -661,6 +672,7 @@ def _job_statistics(job: Job) -> JobStatistics:
         state=job.state,
         background=job.background,
         waiting=job.waiting,
+        wanted=job.wanted,
         losses=job.losses,
         numerator=job.numerator,
         denominator=job.denominator,

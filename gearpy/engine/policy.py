@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from gearpy.errors import ArgumentTooLarge, InvalidArgument
 
@@ -11,6 +11,9 @@ FUNCTION_BYTES_MAX: Final = 255
 HANDLE_BYTES_MAX: Final = 63  # gearmand's clients keep 64 bytes with a NUL at the end
 
 FOR_EVER: Final = -1
+
+TimeoutUnit = Literal["ms", "s"]
+TIMEOUT_MS_MIN: Final = 1000  # shorter ones are raised, as in gearmand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,22 @@ def check_printable(what: str, name: bytes) -> None:
     """Refuses control characters: text reports are made of tabs and lines."""
     if _CONTROL.search(name):
         raise InvalidArgument(f"{what} may not hold control characters")
+
+
+def timeout_s(timeout: int, unit: TimeoutUnit) -> float:
+    """The seconds that a worker means with CAN_DO_TIMEOUT; 0 for no timeout.
+
+    >>> timeout_s(30, "s"), timeout_s(30, "ms"), timeout_s(1500, "ms"), timeout_s(-1, "ms")
+    (30.0, 1.0, 1.5, 0.0)
+    """
+    if timeout <= 0:
+        return 0.0
+    return float(timeout) if unit == "s" else max(timeout, TIMEOUT_MS_MIN) / 1000
+
+
+def is_short(timeout: int, unit: TimeoutUnit) -> bool:
+    """Whether it looks like seconds where milliseconds are read, and was raised."""
+    return unit == "ms" and 0 < timeout < TIMEOUT_MS_MIN
 
 
 def may_retry(losses: int, retries: int) -> bool:

@@ -42,6 +42,7 @@ _FIELDS: Final = (
     ("month", 1, 12),
     ("day of week", 0, 6),
 )
+_CLOCK_CHANGE: Final = timedelta(hours=3)  # no zone changes its clock by more
 _SOON_S: Final = 60  # nothing can match earlier than within the next minute
 _MONTHS_AHEAD: Final = 12 * 41  # 29 February on a given weekday can be 40 years away
 
@@ -64,16 +65,20 @@ class Schedule:
         """
         today = zone.local(now_s)
         # The clock may have been put back by now: then earlier minutes of today still come.
-        earliest = today - timedelta(hours=3)
+        earliest = today - _CLOCK_CHANGE
         for day in self._days(today.date() - timedelta(days=1)):
             first_s = math.inf
+            first_local: datetime | None = None
             for local in self._minutes(day):
                 if local < earliest:
                     continue
+                if first_local is not None and local > first_local + _CLOCK_CHANGE:
+                    break  # what comes now is later, whatever was done to the clock
                 for fold in (0, 1):
                     time_s = zone.time_s(local.replace(fold=fold))
                     if now_s < time_s < first_s and zone.local(time_s).replace(fold=0) == local:
                         first_s = time_s
+                        first_local = first_local or local
                 if first_s <= now_s + _SOON_S:
                     break
             if first_s < math.inf:

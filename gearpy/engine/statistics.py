@@ -14,7 +14,8 @@ class JobStatistics:
     unique: bytes
     state: JobState
     background: bool
-    waiting: int
+    waiting: int  # submissions that wait for its end
+    wanted: bool  # somebody waits, or it is a background job
     losses: int
     numerator: int
     denominator: int

@@ -26,7 +26,7 @@ def first_handle_number(now_s: float) -> int:
     """The number of a server's first handle: the microseconds since 2026 began.
 
     A server makes fewer than a million jobs a second, so the numbers of one that starts later are
-    higher, and a handle never means two jobs.
+    higher, and a handle never means two jobs, unless the time of day is put back in between.
     """
     return max(1, int((now_s - _HANDLES_SINCE) / _MICROSECOND_S))
 

@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_all",
         "_goodbye",
+        "_heard_all",
         "_reading",
         "_session",
         "_stall",
@@ -43,6 +44,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._reading = True
         self._writable = True
+        self._heard_all = False  # nothing more will be read, or nobody wants to
         self._stall: asyncio.TimerHandle | None = None
         self._goodbye: asyncio.TimerHandle | None = None
 
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         if self._session is not None:
             self._all.turns.begin()
             self._session.closing = self._session.closing or "the peer is done"
+            self._heard_all = True
             self._look()
         return self._session is not None
 
@@ -103,19 +106,27 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Writes what the outbox has to say, unless the peer has enough to take already."""
+        try:
+            self._flush()
+        except Exception:
+            # Out of memory, most likely.  That ends this connection, and no other's turn.
+            log.exception("sending to a peer failed; its connection is closed")
+            self.abort()
+
+    def _flush(self) -> None:
         session = self._session
         if session is None:
             return
         outbox = session.outbox
+        if outbox.size_bytes > self._all.output_bytes_max:
+            self._abort(f"more than {self._all.output_bytes_max:,} bytes wait for it")
+            return
         if self._writable:
             data = outbox.take()
             if data:
                 self._transport.write(data)
         else:
             outbox.leave()
-            if outbox.size_bytes > self._all.output_bytes_max:
-                self._abort(f"more than {self._all.output_bytes_max:,} bytes wait for it")
-                return
         choked = session.choked
         if choked and self._writable:
             self._all.turns.begin()
@@ -127,6 +138,7 @@ class Connection(asyncio.Protocol):
         """Sends what there is to send, and closes."""
         if self._session is not None:
             self._session.closing = self._session.closing or "the server stops"
+            self._heard_all = True
             self._look()
 
     def abort(self) -> None:
@@ -139,12 +151,26 @@ class Connection(asyncio.Protocol):
         if session is None:
             return
         if session.closing is not None and not session.choked:
-            self._read(False)
-            if session.outbox.empty and self._goodbye is None:
-                self._goodbye = asyncio.get_running_loop().call_later(_GOODBYE_S, self.abort)
-                self._transport.close()
+            if session.outbox.empty:
+                self._say_goodbye()
             return
         self._read(self._writable and not session.choked)
+
+    def _say_goodbye(self) -> None:
+        """Closes.
+
+        What the peer still sends is read and dropped until it has heard our end: a close with
+        unread input would reset the connection, and the peer might lose our last words.
+        """
+        if self._goodbye is None:
+            self._goodbye = asyncio.get_running_loop().call_later(
+                _GOODBYE_S, self._abort, "it did not take its last bytes"
+            )
+            if not self._heard_all:
+                self._read(True)
+                self._transport.write_eof()
+        if self._heard_all:
+            self._transport.close()
 
     def _read(self, wanted: bool) -> None:
         if wanted is self._reading or self._transport.is_closing():
@@ -169,7 +195,7 @@ class Connection(asyncio.Protocol):
 
     def _abort(self, reason: str) -> None:
         session = self._session
-        if session is not None and not self._transport.is_closing():
+        if session is not None:
             log.warning("%s: connection closed: %s", session.peer.name, reason)
             session.closing = reason
             self._transport.abort()
@@ -179,7 +205,9 @@ def _peer(transport: asyncio.Transport) -> Peer:
     sock: Any = transport.get_extra_info("socket")
     fd = sock.fileno()
     address = transport.get_extra_info("peername")
-    if sock.family == socket.AF_UNIX or not address:
+    if sock.family == socket.AF_UNIX:
         return Peer(fd, "unix", f"unix#{fd}")
+    if not address:  # it hung up before we looked
+        return Peer(fd, "unknown", f"unknown#{fd}")
     host, port = address[:2]
     return Peer(fd, host, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import final
 
 from gearpy.broker.broker import Broker
@@ -64,16 +65,19 @@ class Connections:
         if self._empty is not None and not self._open:
             self._empty.set()
 
-    async def close(self, within_s: float) -> None:
-        """Closes all: those that don't take their last bytes in time are cut off."""
+    async def close(self, within_s: float, hurry: Callable[[], Awaitable[None]]) -> None:
+        """Closes all.  Those that don't take their last bytes in time, or before ``hurry`` returns,
+        are cut off."""
         if not self._open:
             return
         self._empty = asyncio.Event()
         for connection in list(self._open):
             connection.close()
-        try:
-            await asyncio.wait_for(self._empty.wait(), within_s)
-        except TimeoutError:
-            for connection in list(self._open):
-                connection.abort()
+        waits = [asyncio.ensure_future(self._empty.wait()), asyncio.ensure_future(hurry())]
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        for connection in list(self._open):
+            connection.abort()
+        if self._open:
             await self._empty.wait()

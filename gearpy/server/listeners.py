@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import logging
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable
@@ -11,6 +13,8 @@ from typing import Final, NamedTuple
 
 from gearpy.errors import CannotListen, SettingError
 from gearpy.server.settings import Settings
+
+log = logging.getLogger("gearpy.server")
 
 _EVERYWHERE: Final = ("0.0.0.0", "::")
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
@@ -36,7 +40,15 @@ class Listener(NamedTuple):
         """Stops listening."""
         self.sock.close()
         if self.path is not None:
-            Path(self.path).unlink(missing_ok=True)
+            remove(self.path)
+
+
+def remove(path: str) -> None:
+    """Removes a file of ours.  Who gave up root may not be allowed to: that is worth a line."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("can't remove %s: %s", path, error.strerror)
 
 
 def bind(settings: Settings) -> list[Listener]:
@@ -48,7 +60,7 @@ def bind(settings: Settings) -> list[Listener]:
     try:
         port = settings.port
         for address in settings.listen or _EVERYWHERE:
-            host, given_port = read_address(address)
+            host, given_port = read_listen_address(address)
             for listener in _bind_tcp(host, port if given_port is None else given_port, settings):
                 bound.append(listener)
                 if given_port is None:
@@ -62,13 +74,13 @@ def bind(settings: Settings) -> list[Listener]:
     return bound
 
 
-def read_address(address: str) -> tuple[str, int | None]:
+def read_listen_address(address: str) -> tuple[str, int | None]:
     """Host and port of ``host``, ``host:port``, ``::1`` or ``[::1]:port``.  Raises SettingError."""
     host, colon, port = address.rpartition(":")
     if address.startswith("[") or (colon and ":" not in host):
         if address.endswith("]"):
             return address[1:-1], None
-        if port.isdigit() and int(port) <= 65535 and host:
+        if re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= 65535 and host:
             return host.strip("[]"), int(port)
         raise SettingError(
             f"--listen: {address!r} is not an address like 127.0.0.1, ::1 or [::1]:4730"
@@ -79,8 +91,8 @@ def read_address(address: str) -> tuple[str, int | None]:
 def _bind_tcp(host: str, port: int, settings: Settings) -> list[Listener]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise CannotListen(f"can't listen on {host}: {error.strerror}") from None
+    except (socket.gaierror, UnicodeError) as error:
+        raise CannotListen(f"can't listen on {host}: {error}") from None
     bound: list[Listener] = []
     for family, kind, protocol, _, (address, *_) in found:
         try:
@@ -137,14 +149,19 @@ def _bind_unix(path: str) -> Listener:
 def _remove_stale(path: str) -> None:
     """Removes the socket file of a server that was killed; refuses that of one that lives."""
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise CannotListen(f"can't listen on {path}: there is a file that is not a socket")
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise CannotListen(f"can't listen on {path}: {error.strerror}") from None
+    if not is_socket:
+        raise CannotListen(f"can't listen on {path}: there is a file that is not a socket")
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
-        except OSError:
-            os.unlink(path)
+        except ConnectionRefusedError:
+            remove(path)
             return
+        except OSError as error:
+            raise CannotListen(f"can't listen on {path}: {error.strerror}") from None
     raise CannotListen(f"can't listen on {path}: another server listens there")

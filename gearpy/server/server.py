@@ -20,7 +20,7 @@ from gearpy.server.clock import Clock, LocalCalendar, first_handle_number
 from gearpy.server.committer import Committer
 from gearpy.server.connections import Connections
 from gearpy.server.host import LoggingHost
-from gearpy.server.settings import PREFIX_BYTES_MAX, Settings, ignored
+from gearpy.server.settings import PREFIX_BYTES_MAX, Settings, why_ignored
 from gearpy.server.turns import Turns
 from gearpy.stores.base import Store
 from gearpy.version import VERSION
@@ -71,8 +71,8 @@ class Wishes:
 class Server:
     """A broker with everything around it.
 
-    ``store`` makes background jobs durable: each is answered once its record is committed.  Without
-    one they are kept in memory only.  Make it inside the event loop and use it once:
+    ``store`` is given the record of each background job before its submit is answered; without one
+    jobs are kept in memory only.  Make it inside the event loop and use it once:
     ``await Server(settings).run()``.
     """
 
@@ -120,9 +120,10 @@ class Server:
         Raises CannotListen or SettingError before that.
         """
         settings = self.settings
-        for sentence in ignored(settings):
-            logger.warning("%s", sentence)
+        for name in settings.ignored:
+            logger.warning("%s is accepted and does nothing: %s", *why_ignored(name))
         async with AsyncExitStack() as stack:
+            self._catch_signals(stack)  # first in, last out: a signal always finds its handler
             if self._store is not None:
                 stack.callback(self._store.close)
             if self._committer is not None:
@@ -133,9 +134,9 @@ class Server:
                 stack.callback(listener.close)
             if settings.pid_file:
                 write_pid_file(settings.pid_file)
-                stack.callback(Path(settings.pid_file).unlink, missing_ok=True)
+                stack.callback(listeners.remove, settings.pid_file)
             if settings.user:
-                switch_user(settings.user)
+                switch_user(settings.user, settings.log_file, settings.unix)
             stack.callback(self.turns.stop)
             connections = Connections(
                 self.broker,
@@ -144,13 +145,15 @@ class Server:
                 output_bytes_max=settings.max_output,
                 stall_s=settings.stall_timeout,
             )
-            stack.push_async_callback(connections.close, _CLOSE_S)
+            stack.push_async_callback(connections.close, _CLOSE_S, self.wishes.wait_now)
             servers = [
                 await listener.serve(connections.accept, settings.backlog) for listener in listening
             ]
-            self._catch_signals(stack)
             self.addresses = [listener.address for listener in listening]
-            started(self.describe())
+            line = self.describe()
+            if settings.syslog or settings.log_file != "stderr":
+                logger.info("%s", line)  # whoever reads stderr has it from stdout
+            started(line)
             await self.wishes.wait_stop()
             for server in servers:
                 server.close()
@@ -161,11 +164,11 @@ class Server:
     def describe(self) -> str:
         """One line: version, addresses, journal or none, limits."""
         settings = self.settings
+        journal = "no journal: jobs are kept in memory only" if self._store is None else "journal"
         return (
-            f"gearpy-server {VERSION} on {', '.join(self.addresses)}; no journal: jobs are kept in"
-            f" memory only; limits: payload {settings.max_payload:,} bytes,"
-            f" {self._connections_max:,} connections, {settings.max_output:,} bytes waiting for"
-            " a peer"
+            f"gearpy-server {VERSION} on {', '.join(self.addresses)}; {journal}; limits:"
+            f" payload {settings.max_payload:,} bytes, {self._connections_max:,} connections,"
+            f" {settings.max_output:,} bytes waiting for a peer"
         )
 
     def _begin_turn(self) -> None:
@@ -258,8 +261,9 @@ def write_pid_file(path: str) -> None:
         raise SettingError(f"--pid-file: can't write to {path}: {error.strerror}") from None
 
 
-def switch_user(name: str) -> None:
-    """Gives up root for a user.  Raises SettingError if that can't be done."""
+def switch_user(name: str, *files: str) -> None:
+    """Gives up root for a user, who becomes the owner of those of the files that exist: a log must
+    be reopened, a socket removed.  Raises SettingError if that can't be done."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
@@ -267,6 +271,8 @@ def switch_user(name: str) -> None:
     if os.geteuid() == entry.pw_uid:
         return
     try:
+        for path in filter(os.path.exists, files):
+            os.chown(path, entry.pw_uid, entry.pw_gid)
         os.initgroups(name, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)

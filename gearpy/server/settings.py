@@ -12,10 +12,10 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from gearpy.address import PORT
-from gearpy.engine.policy import HANDLE_BYTES_MAX
+from gearpy.engine.policy import HANDLE_BYTES_MAX, TimeoutUnit
 from gearpy.errors import SettingError
 
 T = TypeVar("T")
@@ -101,6 +101,14 @@ def seconds(value: Any) -> float:
     return number
 
 
+def some_seconds(value: Any) -> float:
+    """Seconds, but not none."""
+    number = seconds(value)
+    if not number:
+        raise ValueError("a number of seconds above 0, like 10 or 0.5")
+    return number
+
+
 def choice(*values: str) -> Reader:
     """One of a few words, in any case."""
 
@@ -140,6 +148,17 @@ def texts(value: Any) -> tuple[str, ...]:
     return tuple(text(one.strip() if isinstance(one, str) else one) for one in values)
 
 
+_DESCRIPTORS_MIN: Final = 64  # for the event loop, the log, the listeners and a few connections
+
+
+def descriptors(value: Any) -> int:
+    """How many file descriptors."""
+    number: int = whole(0)(value)
+    if 0 < number < _DESCRIPTORS_MIN:
+        raise ValueError(f"0 or a whole number of at least {_DESCRIPTORS_MIN}")
+    return number
+
+
 PREFIX_BYTES_MAX: Final = HANDLE_BYTES_MAX - 1 - 20  # a colon and the longest number
 
 
@@ -162,7 +181,6 @@ def queue_type(value: Any) -> str:
 
 
 LogFormat = Literal["text", "json"]
-TimeoutUnit = Literal["ms", "s"]
 LEVELS: Final = ("FATAL", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG")
 
 _keepalive_time = whole(-1, 32767)
@@ -170,7 +188,12 @@ _keepalive_time = whole(-1, 32767)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings of a server.  Those of gearmand come first, in its order."""
+    """All settings of a server.  Those of gearmand come first, in its order.
+
+    ``given`` are the names of those that somebody gave a value.
+    """
+
+    given: frozenset[str] = frozenset()
 
     backlog: int = setting(
         1024, "-b --backlog", "Connections that may wait to be accepted.", whole(1, 65535), "N"
@@ -186,7 +209,7 @@ class Settings:
         0,
         "-f --file-descriptors",
         "File descriptors of the process, one for each connection; 0: as the system allows.",
-        whole(0),
+        descriptors,
         "N",
     )
     job_retries: int = setting(
@@ -311,14 +334,14 @@ class Settings:
         60.0,
         "--stall-timeout",
         "Seconds in which a peer with output waiting must take some of it.",
-        seconds,
+        some_seconds,
         "SECONDS",
     )
     timeout_unit: TimeoutUnit = setting(
         "ms",
         "--timeout-unit",
         "What workers mean in CAN_DO_TIMEOUT: ms or s.",
-        choice("ms", "s"),
+        choice(*get_args(TimeoutUnit)),
         "UNIT",
     )
     strict: bool = setting(
@@ -338,12 +361,23 @@ class Settings:
         "SECONDS",
     )
     log_format: LogFormat = setting(
-        "text", "--log-format", "Form of the log: text or json.", choice("text", "json"), "FORM"
+        "text",
+        "--log-format",
+        "Form of the log: text or json.",
+        choice(*get_args(LogFormat)),
+        "FORM",
     )
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The names of settings that were given and have no meaning here."""
+        return tuple(name for name in FIELDS if name in self.given and FIELDS[name].ignored)
 
 
 FIELDS: Final[dict[str, Declaration]] = {
-    item.name: item.metadata["setting"] for item in dataclasses.fields(Settings)
+    item.name: item.metadata["setting"]
+    for item in dataclasses.fields(Settings)
+    if "setting" in item.metadata
 }
 
 
@@ -381,7 +415,8 @@ def load(
         except ValueError as error:
             shown = value if isinstance(value, str) else repr(value)
             raise SettingError(f"{where} is {shown!r}; it must be {error}") from None
-    settings = Settings(**values)
+    settings = Settings(given=frozenset(values), **values)
+    _check_together(settings)
     if settings.daemon and settings.log_file == "stderr" and not settings.syslog:
         # As a daemon it has no stderr; a server that says nothing is a trap, but so is one that
         # does not start where gearmand did.
@@ -389,14 +424,18 @@ def load(
     return settings
 
 
-def ignored(given: Settings) -> list[str]:
-    """A sentence for each setting that was changed and has no meaning here."""
-    return [
-        f"{declaration.flags[-1]} is accepted and does nothing: {declaration.ignored}"
-        for name, declaration in FIELDS.items()
-        if declaration.ignored
-        and getattr(given, name) != Settings.__dataclass_fields__[name].default
-    ]
+def why_ignored(name: str) -> tuple[str, str]:
+    """The flag of a setting that does nothing, and why."""
+    declaration = FIELDS[name]
+    return declaration.flags[-1], declaration.ignored or ""
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.max_output < settings.max_payload:
+        raise SettingError(
+            f"--max-output is {settings.max_output:,} bytes and --max-payload"
+            f" {settings.max_payload:,}: the largest packet must fit into what may wait for a peer"
+        )
 
 
 def _read_file(path: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Turns:
         due_s = self._broker.next_due_s()
         if due_s < self._timer_due_s:
             self._arm(due_s)
-        if self._drained is not None and not self._broker.engine.statistics().running:
+        if self._drained is not None and not self._broker.engine.running:
             self._drained.set()
 
     def _arm(self, due_s: float) -> None:

@@ -55,7 +55,9 @@ class Worker:
         (WORK_EXCEPTION), the traceback is logged, and the worker goes on.
 
         ``timeout`` is in seconds: the server gives the job to another worker after that time, but
-        after less than one second in no case.  Raises InvalidArgument for a bad name or timeout.
+        after less than one second in no case.  (It is sent in milliseconds, as gearmand has it: a
+        server that was started with ``--timeout-unit s`` would take these for seconds.)
+        Raises InvalidArgument for a bad name or timeout.
         """
         made = registration(name, function, timeout)
         self._functions[made.name] = made
@@ -95,7 +97,8 @@ class Worker:
                 _wake(self._waker)
 
     def _converse(self, line: "_Line") -> None:
-        for function in self._functions.values():
+        functions = dict(self._functions)  # what is registered from now on is for the next run
+        for function in functions.values():
             line.core.can_do(function.name, function.timeout_ms)
         line.core.start()
         line.flush()
@@ -106,10 +109,11 @@ class Worker:
                 line.finish()
                 return
             for assignment in line.wait():
-                self._perform(line, assignment)
+                self._perform(line, functions.get(assignment.function), assignment)
 
-    def _perform(self, line: "_Line", assignment: Assignment) -> None:
-        function = self._functions.get(assignment.function)
+    def _perform(
+        self, line: "_Line", function: Registration | None, assignment: Assignment
+    ) -> None:
         if function is None:
             raise ConnectionLost(
                 f"the server at {self._address} gave this worker a job of"

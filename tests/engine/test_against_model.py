@@ -265,7 +265,8 @@ class EngineBesideModel(World, RuleBasedStateMachine):
             self.engine.create_function(function)
             self.model.know(function)
         elif what == "drop":
-            assert self.engine.drop_function(function) == self.model.drop_function(function)
+            dropped = self.engine.drop_function(function) == "dropped"
+            assert dropped == self.model.drop_function(function)
         elif pick == 0:
             self.engine.draining = True
             self.model.draining = True

@@ -99,7 +99,7 @@ def test_the_server_has_a_limit_of_functions() -> None:
     background(engine, b"a")
     assert engine.statistics().functions == 3
     engine.lose(worker.worker)
-    assert engine.drop_function(b"later")
+    assert engine.drop_function(b"later") == "dropped"
     engine.create_function(b"c")
 
 
@@ -187,16 +187,16 @@ def test_a_refused_submit_leaves_nothing_behind() -> None:
 
 def test_a_function_in_use_is_not_dropped() -> None:
     engine = Engine()
-    assert not engine.drop_function(b"f")
+    assert engine.drop_function(b"f") == "unknown"
     worker = able(engine, b"f")
-    assert not engine.drop_function(b"f")
+    assert engine.drop_function(b"f") == "in use"
     engine.cannot_do(worker.worker, b"f")
     for due_s in (0.0, 9.0):
         job = background(engine, due_s=due_s)
-        assert not engine.drop_function(b"f")
+        assert engine.drop_function(b"f") == "queued"
         engine.cancel(job.handle)
     engine.limit(b"f", (1, 1, 1))
-    assert engine.drop_function(b"f")
+    assert engine.drop_function(b"f") == "dropped"
     assert engine.function(b"f") is None
     assert not list(engine.limits()), "the limit goes with the function"
     background(engine)

@@ -129,7 +129,9 @@ def test_a_peer_that_never_reads_is_closed_with_a_log_line() -> None:
 
 def test_results_for_a_client_that_does_not_read_end_at_a_limit() -> None:
     """Reading less from a client does not help when others send to it."""
-    with LoggedServer("--max-output", "4M", "--stall-timeout", "1000") as server:
+    with LoggedServer(
+        "--max-output", "4M", "--max-payload", "2M", "--stall-timeout", "1000"
+    ) as server:
         with peer_of(server, 4096) as deaf, peer_of(server) as worker:
             deaf.send(p.SUBMIT_JOB, b"flood", b"", b"")
             (handle,) = deaf.expect(p.JOB_CREATED)

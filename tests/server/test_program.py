@@ -2,6 +2,8 @@
 
 import json
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -102,6 +104,29 @@ def test_a_second_signal_stops_at_once() -> None:
             assert server.stop() == 0
 
 
+def test_a_second_signal_ends_the_wait_for_last_bytes() -> None:
+    with LoggedServer() as server, RawPeer((server.host, server.port), 4096) as deaf:
+        deaf.send(p.ECHO_REQ, bytes(30 << 20))
+        deaf.sock.recv(1, socket.MSG_PEEK)
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises((ConnectionRefusedError, ConnectionResetError)):
+            while True:  # until it no longer listens
+                peer_of(server).sock.close()
+        assert server.stop() == 0
+
+
+def test_a_log_that_can_not_be_written_harms_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with ServerProcess("--log-file", str(folder / "log")) as server, peer_of(server) as peer:
+        shutil.rmtree(folder)
+        peer.send(p.SUBMIT_JOB, b"f", bytes(65).replace(b"\0", b"u"), b"")
+        assert peer.expect(p.ERROR)[0] == b"ARGUMENT_TOO_LARGE"
+        server.process.send_signal(signal.SIGHUP)
+        peer.round_trip()
+        assert server.stop() == 0
+
+
 def test_the_text_command_shutdown_only_where_it_is_allowed(server: ServerProcess) -> None:
     with peer_of(server) as operator:
         operator.send_text(b"shutdown\n")
@@ -140,6 +165,9 @@ def test_shutdown_graceful_drains() -> None:
         (["--log-file", "/nowhere/x"], 2, "can't write to /nowhere/x: No such file"),
         (["--pid-file", "/nowhere/x", "-L", "127.0.0.1", "-p", "0"], 2, "can't write to /nowhere"),
         (["--no-such-flag"], 2, "No such option"),
+        (["--listen", "..x"], 1, "can't listen on ..x"),
+        (["--listen", "127.0.0.1:\u00b2"], 2, "is not an address"),
+        (["--unix", "/etc/passwd/x", "-L", "127.0.0.1", "-p", "0"], 1, "Not a directory"),
     ],
 )
 def test_what_can_not_be_is_a_sentence_and_an_exit_code(
@@ -150,6 +178,13 @@ def test_what_can_not_be_is_a_sentence_and_an_exit_code(
     assert sentence in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
+
+
+@pytest.mark.skipif(Path("/dev/log").exists(), reason="syslog is there")
+def test_a_syslog_that_is_not_there() -> None:
+    ended = run("--syslog", "-L", "127.0.0.1", "-p", "0")
+    assert ended.returncode == 2
+    assert "can't reach syslog at /dev/log" in ended.stderr
 
 
 def test_a_port_that_is_taken(server: ServerProcess) -> None:
@@ -244,10 +279,16 @@ def test_a_daemon_that_can_not_start_says_so(server: ServerProcess) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_it_becomes_the_user_once_it_listens() -> None:
-    with ServerProcess("--user", "nobody") as server:
-        owner = Path(f"/proc/{server.pid}").stat().st_uid
-        assert owner == Path("/proc").stat().st_uid or owner == 65534
+def test_it_becomes_the_user_once_it_listens(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with LoggedServer("--user", "nobody", "--pid-file", str(pid_file)) as server:
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        (uids,) = [line.split()[1:] for line in status.splitlines() if line.startswith("Uid:")]
+        assert set(uids) == {str(pwd.getpwnam("nobody").pw_uid)}
+        tmp_path.chmod(0o755)
+        assert server.stop() == 0
+        # It may not remove what root wrote, and says so.
+        assert any(f"can't remove {pid_file}" in line for line in server.all_lines())
 
 
 def test_ipv6_and_several_addresses() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gearpy.errors import SettingError
-from gearpy.server.settings import FIELDS, Settings, ignored, key_of, load, variable_of
+from gearpy.server.settings import FIELDS, Settings, key_of, load, variable_of, why_ignored
 
 
 def refusal(flags: dict[str, object], **given: str) -> str:
@@ -22,7 +22,7 @@ def test_defaults_are_those_of_the_declarations() -> None:
 
 
 def test_every_field_is_declared_with_a_flag_and_a_sentence() -> None:
-    assert set(FIELDS) == {item.name for item in dataclasses.fields(Settings)}
+    assert set(FIELDS) == {item.name for item in dataclasses.fields(Settings)} - {"given"}
     for name, declaration in FIELDS.items():
         assert declaration.flags[-1].startswith(f"--{key_of(name)}"), name
         assert declaration.says.endswith("."), name
@@ -46,6 +46,7 @@ def test_every_setting_can_be_a_variable() -> None:
         "log_format": "json",
         "max_payload": "1M",
         "max_output": "2g",
+        "file_descriptors": "64",
         "daemon": "no",
         "pid_file": "/tmp/x",
         "unix": "/tmp/x",
@@ -68,6 +69,8 @@ def test_every_setting_can_be_a_variable() -> None:
         ("job_retries", "-2", "it must be a whole number of at least -1"),
         ("max_payload", "64X", "it must be a size from 1024 to 4294967295 bytes"),
         ("drain_timeout", "-1", "it must be a number of seconds"),
+        ("stall_timeout", "0", "it must be a number of seconds above 0"),
+        ("file_descriptors", "8", "it must be 0 or a whole number of at least 64"),
         ("strict", "maybe", "it must be true or false"),
         ("timeout_unit", "h", "it must be ms or s"),
         ("verbose", "LOUD", "it must be FATAL or ALERT"),
@@ -101,14 +104,14 @@ def test_a_file_that_is_not_there_or_not_toml_or_has_strange_keys(tmp_path: Path
         load({}, {}, str(wrong))
 
 
-def test_what_has_no_meaning_is_named() -> None:
-    assert ignored(Settings()) == []
-    sentences = ignored(Settings(threads=8, hashtable_buckets=5, round_robin=True))
-    assert [sentence.split()[0] for sentence in sentences] == [
-        "--hashtable-buckets",
-        "--round-robin",
-        "--threads",
-    ]
+def test_what_has_no_meaning_is_named_even_with_its_default() -> None:
+    assert load({"port": "1"}, {}, None).ignored == ()
+    given = load({"threads": "4"}, {"GEARPY_HASHTABLE_BUCKETS": "5"}, None).ignored
+    assert [why_ignored(name)[0] for name in given] == ["--hashtable-buckets", "--threads"]
+
+
+def test_what_may_wait_for_a_peer_holds_the_largest_packet() -> None:
+    assert "must fit into what may wait" in refusal({"max_output": "1M"})
 
 
 def test_every_setting_is_read_somewhere() -> None:
