@@ -17,6 +17,9 @@ from gearpy.server.settings import Settings
 log = logging.getLogger("gearpy.server")
 
 _EVERYWHERE: Final = ("0.0.0.0", "::")
+# asyncio takes its backlog for how often to try accept in a row, also when it has run out of file
+# descriptors and logs each failure; the backlog proper is set behind its back.
+_ACCEPTS_AT_ONCE: Final = 16
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
@@ -32,9 +35,10 @@ class Listener(NamedTuple):
     ) -> asyncio.AbstractServer:
         """Hands each connection to a new protocol."""
         loop = asyncio.get_running_loop()
-        if self.path is not None:
-            return await loop.create_unix_server(accept, sock=self.sock, backlog=backlog)
-        return await loop.create_server(accept, sock=self.sock, backlog=backlog)
+        create = loop.create_server if self.path is None else loop.create_unix_server
+        server = await create(accept, sock=self.sock, backlog=_ACCEPTS_AT_ONCE)
+        self.sock.listen(backlog)
+        return server
 
     def close(self) -> None:
         """Stops listening."""

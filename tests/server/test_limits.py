@@ -90,8 +90,14 @@ def test_connections_beyond_the_limit_are_told_so_and_closed() -> None:
         assert len(lines) <= 2
 
 
-def test_running_out_of_descriptors_costs_no_cpu_and_no_connection() -> None:
-    with ServerProcess() as server, peer_of(server) as old:
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_running_out_of_descriptors_costs_no_cpu_and_no_connection(
+    loop: str, tmp_path: Path
+) -> None:
+    if loop == "asyncio":
+        (tmp_path / "uvloop.py").write_text("raise ImportError")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with ServerProcess(environment=environment) as server, peer_of(server) as old:
         old.round_trip()
         descriptors = len(list(Path(f"/proc/{server.pid}/fd").iterdir()))
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (descriptors + 1, descriptors + 100))
