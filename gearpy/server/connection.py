@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         """
         if self._goodbye is None:
             self._goodbye = asyncio.get_running_loop().call_later(
-                _GOODBYE_S, self._abort, "it did not take its last bytes"
+                _GOODBYE_S, self._abort, "it neither took its last bytes nor hung up"
             )
             if not self._heard_all:
                 self._read(True)
@@ -198,6 +198,7 @@ class Connection(asyncio.Protocol):
         if session is not None:
             log.warning("%s: connection closed: %s", session.peer.name, reason)
             session.closing = reason
+            session.outbox.close()
             self._transport.abort()
 
 

@@ -58,8 +58,8 @@ class Stage:
     def employ(self, worker: Worker) -> None:
         """Starts a worker, if it is not at work already."""
         if worker.name not in self._employed:
-            self._employed.add(worker.name)
             self.start_worker(worker)
+            self._employed.add(worker.name)
 
     def submit(self, client: Client, function: str, payload: bytes, unique: str = "") -> bytes:
         """Runs a client for one job and returns what it printed."""
