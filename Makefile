@@ -2,10 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve check format test bench clean
+.PHONY: help install demo serve check format test simulate soak bench bench-durable bench-memory clean
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 install: .venv/installed  ## .venv with gearpy-server, gearpy and what the tests need
 
@@ -37,8 +37,20 @@ format: install  ## what check would complain about and a program can mend
 test: install  ## all tests
 	$(BIN)/pytest
 
+simulate: install  ## the whole server in a simulated world: SEEDS=0-9999, or SEEDS=1234 STORY=1
+	$(BIN)/python -m gearpy.testing.simulation --seeds $(or $(SEEDS),0-999) $(if $(STORY),--story)
+
+soak: install  ## a server killed under load for hours: HOURS=2, or KILLS=1000; SEED=
+	$(BIN)/python -m tests.crash.soak $(if $(KILLS),--kills $(KILLS),--hours $(or $(HOURS),2)) $(if $(SEED),--seed $(SEED))
+
 bench: install  ## the race beside gearmand (minutes; nothing else should run)
 	$(BIN)/python -m bench race
+
+bench-durable: install  ## the race with a journal, beside gearmand's SQLite queue (minutes)
+	$(BIN)/python -m bench durable
+
+bench-memory: install  ## how much memory a million queued jobs of 1 kB take
+	$(BIN)/python -m bench memory
 
 clean:  ## all that can be made again
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,15 +14,21 @@
     │   ├── InvalidArgument          a value that is not allowed: a name, a time
     │   ├── ArgumentTooLarge         a function name, unique or reducer beyond its limit
     │   ├── QueueFull                the function's queue is at its limit
+    │   ├── FunctionDraining         an operator lets the function's queue run empty
+    │   ├── JournalFull              the disk of the journal is nearly full
     │   ├── TooManyFunctions         the server's or the connection's limit of functions
     │   ├── TooManyConnections       the server's limit of connections
     │   ├── ShuttingDown             the server drains and takes no new jobs
-    │   └── JobNotFound              a result for a job that the sender does not hold
+    │   └── JobNotFound              a result for a job that the sender does not hold; an operator's
+    │                                request for one that nobody knows
     ├── SettingError                 a setting has a bad value
+    │   └── CannotOpenStore          the journal can't be opened, or not by this version
+    ├── StoreFailed                  the journal can't be written or read any more
     ├── CannotListen                 an address can't be listened on
     ├── CannotConnect                no server answers there
     ├── ConnectionLost               the server went away
     ├── ServerError                  the server answered ERROR
+    ├── NotSupported                 the server does not know what only gearpy's servers know
     ├── JobFailed                    the worker said WORK_FAIL or WORK_EXCEPTION
     └── WaitTimeout                  the result did not come in time (the job goes on)
 
@@ -117,6 +123,18 @@ class QueueFull(RequestRefused):
     code = b"QUEUE_ERROR"
 
 
+class FunctionDraining(RequestRefused):
+    """The queue of this function is being emptied and takes no new jobs."""
+
+    code = b"QUEUE_ERROR"
+
+
+class JournalFull(RequestRefused):
+    """The disk of the journal is nearly full: no job can be made durable now."""
+
+    code = b"JOURNAL_FULL"
+
+
 class TooManyFunctions(RequestRefused):
     """The limit of functions is reached."""
 
@@ -145,6 +163,14 @@ class SettingError(GearpyError):
     """A setting has a bad value."""
 
 
+class CannotOpenStore(SettingError):
+    """The journal can't be opened."""
+
+
+class StoreFailed(GearpyError):
+    """The journal can't be written or read any more."""
+
+
 class CannotListen(GearpyError):
     """The server can't listen on an address."""
 
@@ -164,6 +190,10 @@ class ServerError(GearpyError):
         super().__init__(f"the server answered {code}: {text}")
         self.code = code
         self.text = text
+
+
+class NotSupported(GearpyError):
+    """The server does not support this: it takes a gearpy-server."""
 
 
 class JobFailed(GearpyError):

@@ -9,21 +9,34 @@ Its ``conversation`` blocks are played against a broker.  The tables of errors a
 written by hand and compared with the code.
 """
 
+import dataclasses
 import re
+import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import pytest
 
 from gearpy import errors
 from gearpy.broker import session
-from gearpy.broker.broker import Limits
-from gearpy.engine import policy
-from gearpy.engine.job import DELAYED, ENDED, MOVES, QUEUED, RUNNING
-from gearpy.engine.policy import Rules
+from gearpy.broker.answers import function_table, whole_job_table
+from gearpy.broker.broker import Broker, Limits
+from gearpy.broker.operations import LIMIT_MAX, REQUEST_BYTES_MAX, VERBS
+from gearpy.broker.session import assign_options
+from gearpy.engine import options, policy, rules
+from gearpy.engine.job import DATA, DEAD, FINISHED, MOVES, UNFINISHED, Job, JobState
+from gearpy.engine.life import Life
+from gearpy.engine.peers import Worker
+from gearpy.engine.policy import Delays, Exponential, Policy, read_policy
+from gearpy.engine.rules import Rules
+from gearpy.errors import InvalidArgument
+from gearpy.priority import Priority
 from gearpy.protocol import admin
+from gearpy.protocol.codec import unpacked
 from gearpy.protocol.packets import (
     CLIENT,
     HEADER_BYTES,
@@ -36,7 +49,8 @@ from gearpy.protocol.packets import (
     PacketType,
 )
 from gearpy.protocol.reference import ReadPacket, read_stream
-from gearpy.server.settings import FIELDS, Settings
+from gearpy.server.settings import COMMIT, FIELDS, NONE, Settings, durability
+from gearpy.stores.schema import VERSION, migration
 from tests.broker.conversation import Failed, play
 
 DOCUMENT: Final = Path(__file__).parent.parent / "protocol.md"
@@ -76,7 +90,7 @@ def moves_picture() -> str:
     for name, move in MOVES.items():
         for before, after in move.items():
             moves.setdefault((before, after), []).append(name)
-    states = [DELAYED, QUEUED, RUNNING, ENDED]
+    states = [*UNFINISHED, *FINISHED, DEAD]
     lines = [
         f"    {before} --> {after}: {', '.join(moves[before, after])}"
         for before in states
@@ -87,18 +101,29 @@ def moves_picture() -> str:
         [
             "```mermaid",
             "stateDiagram-v2",
-            f"    [*] --> {QUEUED}: submit",
-            f"    [*] --> {DELAYED}: submit, due later",
+            "    [*] --> queued: submit",
+            "    [*] --> delayed: submit, due later",
             *lines,
-            f"    {ENDED} --> [*]",
+            *(f"    {state} --> [*]" for state in FINISHED),
+            f"    {DEAD} --> [*]: purge",
             "```",
         ]
     )
 
 
+def schema() -> str:
+    """The tables of a journal, as its file has them."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for version in range(1, VERSION + 1):
+            connection.executescript(migration(version))
+        made = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return "\n".join(["```sql", *(f"{sql};" for (sql,) in made), "```"])
+
+
 GENERATED: Final[dict[str, Callable[[], str]]] = {
     "packets": packets_table,
     "moves": moves_picture,
+    "schema": schema,
 }
 
 
@@ -146,7 +171,9 @@ def write_example(packet: ReadPacket) -> str:
         ),
     ]
     for name, value in packet.fields.items():
-        shown = repr(value)[1:].replace("'", '"') if value else "empty"
+        shown = repr(value)[1:] if value else "empty"
+        if '"' not in shown:
+            shown = shown.replace("'", '"')
         last = name == kind.fields[-1]
         lines += _row(value if last else value + b"\0", f"{name}: {shown}{'' if last else ', NUL'}")
     return "".join(line.rstrip() + "\n" for line in lines)
@@ -215,6 +242,16 @@ def test_every_packet_has_a_heading(document: str) -> None:
     assert sorted(named) == sorted(set(NUMBERS) - {"UNUSED"})
 
 
+@pytest.mark.parametrize("file", ["protocol.md", "README.md"])
+def test_links_lead_to_headings(document: str, file: str) -> None:
+    text = (DOCUMENT.parent / file).read_text(encoding="utf-8")
+    here = document if file == "protocol.md" else text
+    for where, anchor in re.findall(r"\]\(([\w./]*)#([^)]*)\)", text):
+        headings = re.findall(r"^#+ (.*)$", document if where == "protocol.md" else here, re.M)
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in slugs, f"{file} has a link to #{anchor}"
+
+
 CONVERSATIONS: Final = list(blocks(DOCUMENT.read_text(encoding="utf-8"), "conversation"))
 
 
@@ -245,15 +282,31 @@ def test_every_recorded_difference_is_told(document: str) -> None:
     assert named == differing
 
 
-def table_under(document: str, heading: str) -> list[list[str]]:
-    """The rows of the first table under a heading, without its head."""
+def section(document: str, heading: str) -> str:
+    """What stands under a heading, up to the next one of its kind."""
     _, found, rest = document.partition(f"\n{heading}\n")
     assert found, f"protocol.md has no heading {heading}"
-    table = re.search(r"(?:^\|.*\|\n)+", rest, re.MULTILINE)
-    assert table is not None
+    level, _, _ = heading.partition(" ")
+    return rest.partition(f"\n{level} ")[0]
+
+
+def tables_under(document: str, heading: str) -> list[list[list[str]]]:
+    """The rows of the tables under a heading, without their heads."""
+    tables = re.findall(r"(?:^\|.*\|\n)+", section(document, heading), re.MULTILINE)
     return [
-        [cell.strip() for cell in row.strip("|").split("|")] for row in table[0].splitlines()[2:]
+        [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+        for table in tables
     ]
+
+
+def table_under(document: str, heading: str) -> list[list[str]]:
+    """The rows of the first table under a heading, without its head."""
+    return tables_under(document, heading)[0]
+
+
+def keys(rows: Sequence[Sequence[str]], column: int = 0) -> list[str]:
+    """The names in a column of a table."""
+    return [name for row in rows for name in re.findall(r"`([\w-]+)`", row[column])]
 
 
 def test_error_codes_are_those_of_the_code(document: str) -> None:
@@ -296,27 +349,201 @@ def test_text_errors_are_those_of_the_code(document: str) -> None:
 def test_limits_are_those_of_the_code(document: str) -> None:
     rows = table_under(document, "## Limits")
     stated = {name: int(value.replace(",", "")) for name, value, *_ in rows}
-    limits, rules, settings = Limits(), Rules(), Settings()
+    limits, defaults, settings = Limits(), Rules(), Settings()
 
     assert stated == {
         "body of a packet": limits.payload_bytes_max,
         "text line": limits.line_bytes_max,
-        "function name, reducer": policy.FUNCTION_BYTES_MAX,
-        "unique": policy.UNIQUE_BYTES_MAX,
+        "function name, reducer": rules.FUNCTION_BYTES_MAX,
+        "unique": rules.UNIQUE_BYTES_MAX,
         "client id": session.CLIENT_ID_BYTES_MAX,
-        "handle": policy.HANDLE_BYTES_MAX,
-        "shortest timeout": policy.TIMEOUT_MS_MIN,
-        "patience with a woken worker": round(rules.wake_patience_s * 1000),
-        "functions": rules.functions_max,
-        "functions of a connection": rules.worker_functions_max,
-        "submissions of a connection that wait for one job": rules.copies_max,
+        "handle": rules.HANDLE_BYTES_MAX,
+        "shortest timeout": rules.TIMEOUT_MS_MIN,
+        "patience with a woken worker": round(defaults.wake_patience_s * 1000),
+        "functions": defaults.functions_max,
+        "functions of a connection": defaults.worker_functions_max,
+        "submissions of a connection that wait for one job": defaults.copies_max,
         "replies before a peer's requests wait": limits.outbox_bytes,
         "replies before a peer is closed": settings.max_output,
         "stall of a peer that does not read": round(settings.stall_timeout),
+        "options of a job": options.OPTIONS_BYTES_MAX,
+        "key of a job": options.KEY_BYTES_MAX,
+        "labels of a job": options.LABELS_MAX,
+        "name of a label": options.LABEL_NAME_MAX,
+        "value of a label": options.LABEL_VALUE_MAX,
+        "text of WORK_PROGRESS": session.PROGRESS_TEXT_BYTES_MAX,
+        "request of OPERATE": REQUEST_BYTES_MAX,
+        "jobs or functions in one answer to OPERATE": LIMIT_MAX,
+        "policies, of the file and set by operators": policy.PATTERNS_MAX,
+        "delays in a backoff": policy.DELAYS_MAX,
+        "attempts that are remembered with a job": Life().log.maxlen,
+        "payloads of journalled jobs in memory": settings.memory_budget,
+        "free bytes of the journal's disk": settings.disk_reserve,
         "connections": settings.max_connections,
         "end of running jobs when the server stops": round(settings.drain_timeout),
     }
     assert limits.payload_bytes_max == settings.max_payload
+
+
+def test_every_state_is_explained(document: str) -> None:
+    explained = re.findall(
+        r"^- \*\*(\w+)\*\*: ", section(document, "## How jobs live"), re.MULTILINE
+    )
+
+    assert explained[: len(UNFINISHED)] == ["delayed", "queued", "running", "retrying"]
+    assert sorted(explained) == sorted(get_args(JobState))
+
+
+def stated_policy(document: str, table: int) -> dict[str, list[str]]:
+    return {keys([row])[0]: row for row in tables_under(document, "## Policies")[table]}
+
+
+def at_most(row: Sequence[str]) -> int:
+    return int(row[2].replace(",", ""))
+
+
+def test_policy_fields_are_those_of_the_code(document: str) -> None:
+    fields, backoff = stated_policy(document, 0), stated_policy(document, 1)
+
+    assert list(fields) == list(policy.FIELDS)
+    assert list(backoff) == [field.name for field in dataclasses.fields(Exponential)]
+
+
+def test_limits_of_policies_are_those_of_the_code(document: str) -> None:
+    for name, row in stated_policy(document, 0).items():
+        if row[2]:
+            read_policy({name: at_most(row)})
+            with pytest.raises(InvalidArgument):
+                read_policy({name: at_most(row) + 1})
+    for name, row in stated_policy(document, 1).items():
+        table = {"cap_s": policy.SECONDS_MAX, name: at_most(row)}
+        read_policy({"backoff": table})
+        with pytest.raises(InvalidArgument):
+            read_policy({"backoff": table | {name: at_most(row) + 1}})
+
+
+def test_defaults_of_policies_are_those_of_the_code(document: str) -> None:
+    fields = {name: row[3] for name, row in stated_policy(document, 0).items()}
+    backoff = {name: row[3] for name, row in stated_policy(document, 1).items()}
+
+    assert fields["attempts"].split()[0] == f"{policy.DEFAULT_ATTEMPTS}"
+    assert fields["poison"] == f"{policy.DEFAULT_POISON}"
+    assert fields["keep_bytes"] == f"{policy.DEFAULT_KEEP_BYTES:,}"
+    assert Exponential() == policy.DEFAULT_BACKOFF
+    assert fields["backoff"].startswith("exponential if ")
+    assert {name: float(value) for name, value in backoff.items()} == dataclasses.asdict(
+        Exponential()
+    )
+
+
+def test_the_example_of_policies_can_be_read(document: str) -> None:
+    [text] = re.findall(r"^```toml\n(.*?)^```$", section(document, "## Policies"), re.M | re.S)
+    policies = {name: read_policy(table) for name, table in tomllib.loads(text)["function"].items()}
+
+    assert policies["mail"].backoff == Delays((1.0, 5.0, 30.0))
+    assert policies["image.*"] == Policy(max_running=4, keep_s=3600.0)
+
+
+def test_options_are_those_of_the_code(document: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        options.read_options(b'{"none of them": 1}')
+    _, _, names = str(refused.value).partition("its options are ")
+
+    assert sorted(keys(table_under(document, "### SUBMIT_JOB_OPTIONS"))) == sorted(
+        names.split(", ")
+    )
+    assert set(options.POLICY_FIELDS) < set(keys(table_under(document, "### SUBMIT_JOB_OPTIONS")))
+
+
+EVERYTHING: Final = (
+    b'{"background": true, "delay_s": 1, "attempts": 2, "retry_on": ["fail", "exception"],'
+    b' "backoff": [9], "timeout_s": 5, "expires_s": 99, "key": "k", "labels": {"a": "b"}}'
+)
+
+
+class Everything:
+    """A broker with a job that has everything that a job can have, attempt by attempt."""
+
+    def __init__(self) -> None:
+        self.engine = Broker().engine
+        self.engine.set_policy(b"f", Policy(keep_s=60.0))
+        self.worker = Worker(Nobody())
+        self.engine.can_do(self.worker, b"f")
+        asked = options.read_options(EVERYTHING)
+        self.job = self.engine.submit(
+            None, b"f", b"u", b"\0", Priority.HIGH, reducer=b"r", options=asked
+        )
+
+    def begin(self, now_s: float) -> None:
+        """The next attempt begins."""
+        self.engine.advance(now_s)
+        assert self.engine.grab(self.worker) is self.job
+
+    def keys(self) -> set[str]:
+        """What an operator is told of the job now."""
+        return set(whole_job_table(self.engine.describe(self.job)))
+
+
+class Nobody:
+    """A worker's port; it does not listen."""
+
+    name = "nobody"
+
+    def wake(self) -> None:
+        pass
+
+    def job_cancelled(self, job: Job) -> None:
+        pass
+
+
+def test_terms_of_assignments_are_those_of_the_code(document: str) -> None:
+    world = Everything()
+    world.begin(1.0)
+    packet = assign_options(world.job, world.engine)
+    _handle, _function, _unique, terms, _payload = packet[HEADER_BYTES:].split(b"\0", 4)
+
+    assert keys(table_under(document, "### JOB_ASSIGN_OPTIONS")) == list(unpacked("terms", terms))
+
+
+def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None:
+    _verbs, _arguments, job, function = tables_under(document, "### OPERATE, OPERATE_RES")
+    world = Everything()
+    engine, worker, handle = world.engine, world.worker, world.job.handle
+    world.begin(1.0)
+    engine.progress(worker, handle, 1, 2, b"1\x002", "half of it")
+    engine.report(worker, handle, DATA, b"\0")
+    told = world.keys()
+    engine.exception(worker, handle, b"no such photo")
+    told |= world.keys()
+    world.begin(10.0)
+    engine.lose(worker)
+    told |= world.keys()
+    # Text instead of base64, and what is too long or not in memory.
+    told |= {"payload", "payload_cut", "payload_on_disk", "result", "result_cut"}
+    row = next(engine.functions())
+
+    assert set(keys(job)) == told
+    assert sorted(keys(function)) == sorted(function_table(row, 0.0))
+
+
+def test_verbs_of_operators_are_those_of_the_code(document: str) -> None:
+    verbs, arguments, _job, _function = tables_under(document, "### OPERATE, OPERATE_RES")
+    stated = {keys([row])[0]: keys([row], 1) for row in verbs}
+
+    assert sorted(stated) == sorted(VERBS)
+    for name, verb in VERBS.items():
+        assert stated[name] == list(verb.fields), name
+    assert set(keys(arguments)) == {field for verb in VERBS.values() for field in verb.fields}
+
+
+def test_kinds_of_durability_are_those_of_the_code(document: str) -> None:
+    rows = table_under(document, "### What a receipt promises")
+    stated = [row[0].split("`")[1].replace("MS", "50") for row in rows]
+
+    assert stated == [durability(kind) for kind in stated]
+    assert stated[0] == COMMIT == Settings().durability
+    assert "(default)" in rows[0][0]
+    assert stated[-1] == NONE
 
 
 def test_settings_that_are_named_exist(document: str) -> None:
@@ -325,7 +552,7 @@ def test_settings_that_are_named_exist(document: str) -> None:
     }
     named = set(re.findall(r"`(--[a-z-]+)", document))
 
-    assert named <= known | {"--write"}
+    assert named <= known | {"--write", "--config-file"}
     assert "--timeout-unit" in named
 
 

@@ -5,13 +5,17 @@
 
 import dataclasses
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from gearpy.server.settings import FIELDS, Settings
+from gearpy.cli.main import gearpy
+from gearpy.engine.policy import FIELDS as POLICY_FIELDS
+from gearpy.server.settings import FIELDS, Settings, load
 from gearpy.testing.process import ServerProcess
 
 README = Path(__file__).parents[1] / "README.md"
@@ -49,31 +53,84 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     assert current() == table(), "run: python -m tests.test_readme --write"
 
 
-def programs(server: ServerProcess, folder: Path) -> tuple[Path, Path]:
-    """The README's worker and client, talking to this server."""
-    worker, client = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    for name, source in (("worker.py", worker), ("client.py", client)):
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def programs(server: ServerProcess, folder: Path) -> list[Path]:
+    """The README's worker, client and client with options, talking to this server."""
+    files = []
+    for name, source in zip(("worker.py", "client.py", "later.py"), blocks("python"), strict=True):
         assert "localhost:4730" in source
-        (folder / name).write_text(source.replace("localhost:4730", server.address))
-    return folder / "worker.py", folder / "client.py"
+        files.append(folder / name)
+        files[-1].write_text(source.replace("localhost:4730", server.address))
+    return files
+
+
+def output(program: Path) -> list[str]:
+    """What it prints."""
+    run: list[str | Path] = [sys.executable, program]
+    return subprocess.check_output(run, text=True, timeout=60).splitlines()
 
 
 def test_its_worker_and_its_client_work(server: ServerProcess, tmp_path: Path) -> None:
-    worker, client = programs(server, tmp_path)
+    worker, client, _ = programs(server, tmp_path)
     working = subprocess.Popen([sys.executable, worker])
     try:
-        printed = subprocess.run(
-            [sys.executable, client], capture_output=True, text=True, timeout=60, check=True
-        ).stdout
+        result, background = output(client)
     finally:
         working.terminate()
         assert working.wait(60) == 0
-    result, background = printed.splitlines()
     assert result == "b'PHOTO'"
     assert re.fullmatch(r"H:\S+:\d+ JobStatus\(known=\w+, .*\)", background)
 
 
-@pytest.mark.parametrize("command", ["status", "workers"])
+def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
+    handle, cancelled = output(programs(server, tmp_path)[2])
+    assert re.fullmatch(r"H:\S+:\d+", handle)
+    assert cancelled == "True"
+
+
+def test_its_settings_file_can_be_read(tmp_path: Path) -> None:
+    [text] = blocks("toml")
+    (tmp_path / "gearpy.toml").write_text(text)
+    settings = load({}, {}, str(tmp_path / "gearpy.toml"))
+    assert settings.journal == "jobs.db"
+    assert list(settings.policies) == [b"mail", b"image.*"]
+    said = {
+        name
+        for policy in settings.policies.values()
+        for name in POLICY_FIELDS
+        if getattr(policy, name) is not None
+    }
+    assert len(said) == 8  # each line counts
+
+
+COMMANDS = [
+    shlex.split(line, comments=True)[1:]
+    for block in blocks("sh")
+    for line in block.splitlines()
+    if line.startswith("gearpy ")
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_its_commands_can_be_read(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "capture.bin").touch()
+    command: click.Command = gearpy
+    context = click.Context(gearpy, info_name="gearpy")
+    while isinstance(command, click.Group):
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command = found
+    command.make_context(command.name, words, parent=context)
+
+
+@pytest.mark.parametrize("command", ["status", "workers", "jobs"])
 def test_its_commands_work(server: ServerProcess, command: str) -> None:
     assert f"gearpy {command} " in README.read_text()
     run = [sys.executable, "-m", "gearpy.cli.main", command, "--server", server.address]

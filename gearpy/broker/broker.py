@@ -1,17 +1,20 @@
 """The broker: an engine, its sessions, and the gate between them and the disk."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, final
 
 from gearpy.broker.gate import CommitGate
+from gearpy.broker.operations import Operations
 from gearpy.broker.operator import Operator
 from gearpy.broker.outbox import Link, Outbox
 from gearpy.broker.ports import Host, NobodyHost, Peer
 from gearpy.broker.session import Session
 from gearpy.engine.engine import Engine
-from gearpy.engine.policy import Rules, TimeoutUnit
+from gearpy.engine.policy import PolicyBook
 from gearpy.engine.ports import NoJournal
+from gearpy.engine.rules import Rules, TimeoutUnit
 from gearpy.engine.schedule import Calendar, UtcCalendar
 from gearpy.engine.statistics import EngineStatistics
 from gearpy.errors import PeerError
@@ -38,6 +41,8 @@ class Facts:
     version: str = "0"
     pid: int = 0
     verbose: str = "INFO"
+    durability: str | None = None  # of receipts; None: there is no journal
+    journal: str | None = None  # where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +69,34 @@ class Broker:
         host: Host | None = None,
         calendar: Calendar | None = None,
         durable: bool = False,
+        holds: bool = True,
         now_s: float = 0.0,
         first_number: int = 1,
+        policies: PolicyBook | None = None,
+        draw: Callable[[], float] = lambda: 0.5,
+        budget_bytes: float = math.inf,
     ) -> None:
-        """``now_s`` and ``first_number`` are the engine's.
+        """``now_s`` and what stands behind it are the engine's.
 
-        ``durable`` says that somebody commits the gate's batches; otherwise nothing is journalled
-        and nobody waits.
+        ``durable`` says that somebody does the gate's work; otherwise nothing is journalled and
+        nobody waits.  ``holds`` says whether receipts wait until they are durable.
         """
         self.limits = limits or Limits()
         self.facts = facts or Facts()
         self.calendar = calendar or UtcCalendar()
         self.host: Host = host or NobodyHost()
-        self.gate = CommitGate()
-        self.engine = Engine(rules, self.gate if durable else NoJournal(), now_s, first_number)
+        self.gate = CommitGate(holds, max(budget_bytes, _CROWD_BYTES_MIN))
+        self.engine = Engine(
+            rules,
+            self.gate if durable else NoJournal(),
+            now_s,
+            first_number,
+            policies,
+            draw,
+            budget_bytes,
+        )
         self.operator = Operator(self)
+        self.operations = Operations(self)
         self._dirty: list[Link] = []
         self._sessions: dict[Session, None] = {}
         self._refused = 0
@@ -108,7 +126,7 @@ class Broker:
 
     def drain(self) -> None:
         """From now on takes no new jobs and hands none out; what runs may finish."""
-        self.engine.draining = True
+        self.engine.drain()
 
     def sessions(self) -> Iterable[Session]:
         """Every connection, oldest first."""
@@ -148,4 +166,5 @@ class Broker:
             self.host.short_timeout(peer, function, timeout_ms)
 
 
+_CROWD_BYTES_MIN: Final = 16 << 20  # of jobs on their way to the disk, however small the budget
 _WARNED_MAX: Final = 1000  # names come from strangers

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gearpy.engine.engine import Drop
 from gearpy.engine.queue import Maxqueue
-from gearpy.engine.statistics import JobStatistics, QueueStatistics
+from gearpy.engine.statistics import JobStatistics, QueueSizes
 from gearpy.errors import RequestRefused, TooManyFunctions
 from gearpy.protocol import admin
 from gearpy.protocol.admin import Command
@@ -23,13 +23,14 @@ class Operator:
         self._broker = broker
         self._engine = broker.engine
 
-    def answer(self, line: bytes) -> bytes:
-        """The reply to one command line."""
+    def answer(self, line: bytes) -> tuple[bytes, int]:
+        """The reply to one command line, and the ticket of what has to be durable before."""
         command = admin.parse(line)
         handler = COMMANDS.get(command.name)
         if handler is None:
-            return admin.err_unknown_command(command.written)
-        return handler(self, command)
+            return admin.err_unknown_command(command.written), 0
+        reply = handler(self, command)
+        return reply, self._broker.gate.written if command.name in _WRITTEN_DOWN else 0
 
     def version(self, _command: Command) -> bytes:
         return admin.ok(self._broker.facts.version.encode())
@@ -43,11 +44,11 @@ class Operator:
     def status(self, _command: Command) -> bytes:
         return admin.report(
             admin.StatusRow(queue.function, queue.total, queue.running, queue.workers)
-            for queue in self._engine.functions()
+            for queue in self._engine.sizes()
         )
 
     def prioritystatus(self, _command: Command) -> bytes:
-        return admin.report(map(_priority_row, self._engine.functions()))
+        return admin.report(map(_priority_row, self._engine.sizes()))
 
     def workers(self, _command: Command) -> bytes:
         return admin.report(
@@ -146,14 +147,17 @@ def _size(text: bytes) -> int:
     return max(0, leading_integer(text))
 
 
-def _priority_row(queue: QueueStatistics) -> admin.PriorityRow:
-    high, normal, low = map(sum, zip(queue.queued, queue.delayed, strict=True))
-    return admin.PriorityRow(queue.function, high, normal, low, queue.workers)
+def _priority_row(queue: QueueSizes) -> admin.PriorityRow:
+    critical, high, normal, low = queue.waiting
+    # gearmand's report knows three priorities.
+    return admin.PriorityRow(queue.function, critical + high, normal, low, queue.workers)
 
 
 def _job_row(job: JobStatistics) -> admin.JobRow:
     return admin.JobRow(job.handle, job.losses, not job.wanted, job.background)
 
+
+_WRITTEN_DOWN: Final = {b"cancel", b"drop"}  # whose effect a crash must not undo
 
 COMMANDS: Final[dict[bytes, Callable[[Operator, Command], bytes]]] = {
     b"version": Operator.version,

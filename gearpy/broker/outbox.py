@@ -1,7 +1,8 @@
 """Bytes for one peer, in order, each with the ticket that it waits for."""
 
 from collections import deque
-from typing import Protocol, final
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, final
 
 from gearpy.broker.gate import CommitGate
 
@@ -11,6 +12,15 @@ class Link(Protocol):
 
     def flush(self) -> None:
         """There is something in the outbox."""
+
+
+class _HeldPacket(NamedTuple):
+    """A packet that waits for its ticket, and what is sent instead if it is not true any more."""
+
+    ticket: int
+    packet: bytes
+    still_true: Callable[[], bool] | None = None
+    instead: bytes = b""
 
 
 @final
@@ -31,7 +41,7 @@ class Outbox:
         self._dirty = dirty
         self._link = link
         self._packets: list[bytes] = []
-        self._held: deque[tuple[int, bytes]] | None = None
+        self._held: deque[_HeldPacket] | None = None
         self._listed = False  # whether the link is on the list
         self._open = True
         self.size_bytes = 0  # of everything in here, held or not
@@ -41,32 +51,59 @@ class Outbox:
         """Whether there is nothing in here, held or not."""
         return not self._packets and not self._held
 
+    @property
+    def waits(self) -> bool:
+        """Whether something in here is held, and so would be what is put now."""
+        return bool(self._held)
+
+    def holds(self, ticket: int) -> bool:
+        """Whether a packet with this ticket would be held if it were put now."""
+        return bool(self._held) or ticket > self._gate.durable
+
+    def hold(
+        self, packet: bytes, ticket: int, still_true: Callable[[], bool], instead: bytes
+    ) -> None:
+        """Sends a packet that ``holds`` said would be held, or ``instead`` if it is not
+        ``still_true`` by then."""
+        if not self._open:
+            return
+        self.size_bytes += len(packet)
+        self._hold(_HeldPacket(ticket, packet, still_true, instead))
+
     def put(self, packet: bytes, ticket: int = 0) -> None:
         """Sends a packet, once everything up to ``ticket`` is durable."""
         if not self._open:
             return
         self.size_bytes += len(packet)
-        if self._held:
-            self._held.append((ticket, packet))
-        elif ticket > self._gate.durable:
-            self._held = deque([(ticket, packet)])
-            self._gate.wait(self)
+        if self._held or ticket > self._gate.durable:
+            self._hold(_HeldPacket(ticket, packet))
         else:
             if not self._listed:
                 self._listed = True
                 self._dirty.append(self._link)
             self._packets.append(packet)
 
+    def _hold(self, held: _HeldPacket) -> None:
+        if self._held:
+            self._held.append(held)
+        else:
+            self._held = deque([held])
+            self._gate.wait(self)
+
     def release(self, durable: int) -> bool:
         """The gate is open up to ``durable``.  Returns whether something is still held."""
         held = self._held
         if not held:
             return False  # closed meanwhile
-        if held[0][0] <= durable and not self._listed:
+        if held[0].ticket <= durable and not self._listed:
             self._listed = True
             self._dirty.append(self._link)
-        while held and held[0][0] <= durable:
-            self._packets.append(held.popleft()[1])
+        while held and held[0].ticket <= durable:
+            _ticket, packet, still_true, instead = held.popleft()
+            if still_true is not None and not still_true():
+                self.size_bytes += len(instead) - len(packet)
+                packet = instead
+            self._packets.append(packet)
         return bool(held)
 
     def take(self) -> bytes:

@@ -6,23 +6,26 @@ engine and puts one reply.  What it raises is answered at one place, ``Session._
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 from gearpy.broker.outbox import Outbox
 from gearpy.broker.ports import Peer
+from gearpy.engine.engine import Engine
 from gearpy.engine.job import (
-    COMPLETED,
     DATA,
     EXCEPTION,
     RUNNING,
     STATUS,
+    SUCCESS,
     WARNING,
     Job,
     Outcome,
     Report,
 )
+from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.policy import check_printable, is_short, timeout_s
+from gearpy.engine.rules import check_printable, is_short, timeout_s
 from gearpy.engine.schedule import read_due_s, read_schedule
 from gearpy.engine.statistics import JobStatistics
 from gearpy.errors import (
@@ -44,7 +47,9 @@ from gearpy.protocol.parser import Packet, PacketParser
 if TYPE_CHECKING:
     from gearpy.broker.broker import Broker
 
+NO_CLIENT_ID: Final = b"-"
 CLIENT_ID_BYTES_MAX: Final = 127  # longer ones are cut, as in gearmand
+PROGRESS_TEXT_BYTES_MAX: Final = 1000  # longer ones are cut, too
 
 _STATUS_UNKNOWN: Final = (b"0", b"0", b"0", b"0")
 _RESULT_NOT_FOUND: Final = "Job given in work result not found"
@@ -74,6 +79,7 @@ class Session:
         "_client",
         "_engine",
         "_exceptions",
+        "_extended",
         "_full_bytes",
         "_parser",
         "_worker",
@@ -86,7 +92,7 @@ class Session:
     def __init__(self, broker: "Broker", peer: Peer, outbox: Outbox) -> None:
         self.peer = peer
         self.outbox = outbox
-        self.client_id = b"-"
+        self.client_id = NO_CLIENT_ID
         self.closing: str | None = None
         self._broker = broker
         self._engine = broker.engine
@@ -94,6 +100,7 @@ class Session:
             p.REQ, broker.limits.payload_bytes_max, broker.limits.line_bytes_max
         )
         self._exceptions = broker.limits.exceptions
+        self._extended = False  # it asked for gearpy's own packets
         self._full_bytes = broker.limits.outbox_bytes
         self._client: Client | None = None
         self._worker: Worker | None = None
@@ -115,8 +122,18 @@ class Session:
 
     @property
     def choked(self) -> bool:
-        """Whether the peer has too much in its outbox; what it sends waits in here meanwhile."""
-        return bool(self._backlog) or self.outbox.size_bytes > self._full_bytes
+        """Whether the peer has too much in its outbox, or waits for a disk that has too much to do;
+        what it sends waits in here meanwhile.
+
+        Who waits for the disk has something in its outbox that leaves when the gate opens: that
+        is when it goes on.
+        """
+        outbox = self.outbox
+        return (
+            bool(self._backlog)
+            or outbox.size_bytes > self._full_bytes
+            or (self._broker.gate.crowded and outbox.waits)
+        )
 
     def resume(self) -> None:
         """The peer has taken some of its outbox: goes on with what it sent before."""
@@ -143,7 +160,7 @@ class Session:
         return tuple(queue.name for queue in self._worker.abilities) if self._worker else ()
 
     def _handle(self, packets: Iterable[Packet]) -> None:
-        outbox, full_bytes = self.outbox, self._full_bytes
+        outbox, full_bytes, gate = self.outbox, self._full_bytes, self._broker.gate
         packets = iter(packets)
         for number, body in packets:
             try:
@@ -170,7 +187,7 @@ class Session:
                 self._broker.fault(self.peer, number, body, error)
                 self.closing = "handling its packet failed"
                 return
-            if outbox.size_bytes > full_bytes:
+            if outbox.size_bytes > full_bytes or (gate.crowded and outbox.waits):
                 self._backlog.extend(packets)
                 break
 
@@ -183,8 +200,19 @@ class Session:
 
     # ---- what the engine calls
 
+    @property
+    def name(self) -> str:
+        """Who it is as a worker, for people."""
+        if self.client_id == NO_CLIENT_ID:
+            return self.peer.name
+        return f"{codec.decoded(self.client_id)} ({self.peer.name})"
+
     def wake(self) -> None:
         self.outbox.put(codec.NOOP_PACKET)
+
+    def job_cancelled(self, job: Job) -> None:
+        if self._extended:
+            self.outbox.put(codec.response(p.CANCEL_JOB, job.handle))
 
     def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
         packet = codec.work(_REPORTS[report], job.handle, data)
@@ -192,7 +220,7 @@ class Session:
             self.outbox.put(packet)
 
     def job_ended(self, job: Job, outcome: Outcome, data: bytes, copies: int) -> None:
-        if outcome is COMPLETED:
+        if outcome is SUCCESS:
             packet = codec.work(p.WORK_COMPLETE, job.handle, data)
         elif outcome is EXCEPTION and self._exceptions:
             packet = codec.work(p.WORK_EXCEPTION, job.handle, data)
@@ -220,6 +248,22 @@ class Session:
         job = self._engine.submit(None, function, unique, payload, Priority.NORMAL, due_s)
         self.outbox.put(codec.job_created(job.handle), job.ticket)
 
+    def on_submit_options(
+        self, function: bytes, unique: bytes, options: bytes, payload: bytes
+    ) -> None:
+        asked = read_options(options)
+        client = None if asked.background else self._as_client
+        job = self._engine.submit(
+            client, function, unique, payload, asked.priority, asked.due_s or 0.0, b"", asked
+        )
+        self.outbox.put(codec.job_created(job.handle), job.ticket)
+
+    def on_cancel(self, handle: bytes) -> None:
+        handle = codec.trimmed(handle)
+        cancelled = self._engine.cancel(handle)
+        answer = codec.response(p.CANCEL_RES, handle, b"%d" % cancelled)
+        self.outbox.put(answer, self._broker.gate.written)
+
     def on_get_status(self, handle: bytes) -> None:
         handle = codec.trimmed(handle)
         status = _status_fields(self._engine.status(handle))
@@ -232,9 +276,13 @@ class Session:
         self.outbox.put(codec.response(p.STATUS_RES_UNIQUE, unique, *_status_fields(job), waiting))
 
     def on_option(self, option: bytes) -> None:
-        if codec.trimmed(option).lower() != b"exceptions":
+        wish = codec.trimmed(option).lower()
+        if wish == b"exceptions":
+            self._exceptions = True
+        elif wish == b"gearpy":
+            self._extended = True
+        else:
             raise UnknownOption
-        self._exceptions = True
         self.outbox.put(codec.response(p.OPTION_RES, option))
 
     def on_echo(self, payload: bytes) -> None:
@@ -275,19 +323,26 @@ class Session:
         self._engine.sleep(self._as_worker)
 
     def on_grab(self) -> None:
-        job = self._engine.grab(self._as_worker)
-        if job is None:
-            self.outbox.put(codec.NO_JOB_PACKET)
-        else:
-            self.outbox.put(codec.response(p.JOB_ASSIGN, job.handle, job.queue.name, job.payload))
+        self._assign(_assign_plain)
 
     def on_grab_uniq(self) -> None:
-        job = self._engine.grab(self._as_worker)
-        self.outbox.put(codec.NO_JOB_PACKET if job is None else _assign_uniq(job))
+        self._assign(_assign_uniq)
 
     def on_grab_all(self) -> None:
-        job = self._engine.grab(self._as_worker)
-        self.outbox.put(codec.NO_JOB_PACKET if job is None else _assign_all(job))
+        self._assign(_assign_all)
+
+    def _assign(self, packet: Callable[[Job], bytes]) -> None:
+        worker = self._as_worker
+        job = self._engine.grab(worker)
+        if job is None:
+            self.outbox.put(codec.NO_JOB_PACKET)
+            return
+        assignment = assign_options(job, self._engine) if self._extended else packet(job)
+        if self.outbox.holds(worker.ticket):
+            still_held = partial(_is_held, job, worker, job.place)
+            self.outbox.hold(assignment, worker.ticket, still_held, codec.NO_JOB_PACKET)
+        else:
+            self.outbox.put(assignment)
 
     def on_work_data(self, handle: bytes, data: bytes) -> None:
         if not self._engine.report(self._worker, handle, DATA, data):
@@ -304,6 +359,20 @@ class Session:
             codec.leading_integer(numerator),
             codec.leading_integer(denominator),
             numerator + b"\0" + denominator,
+        )
+        if not known:
+            self._stale(_RESULT_NOT_FOUND)
+
+    def on_work_progress(
+        self, handle: bytes, numerator: bytes, denominator: bytes, text: bytes
+    ) -> None:
+        known = self._engine.progress(
+            self._worker,
+            handle,
+            codec.leading_integer(numerator),
+            codec.leading_integer(denominator),
+            numerator + b"\0" + denominator,
+            codec.decoded(text[:PROGRESS_TEXT_BYTES_MAX]),
         )
         if not known:
             self._stale(_RESULT_NOT_FOUND)
@@ -327,10 +396,16 @@ class Session:
         if self._broker.limits.strict:
             raise JobNotFound(text)
 
-    # ---- both
+    # ---- operators
+
+    def on_operate(self, request: bytes) -> None:
+        answer, ticket = self._broker.operations.answer(request)
+        self.outbox.put(codec.response(p.OPERATE_RES, answer), ticket)
+
+    # ---- all of them
 
     def on_text(self, line: bytes) -> None:
-        self.outbox.put(self._broker.operator.answer(line))
+        self.outbox.put(*self._broker.operator.answer(line))
 
     def on_wrong_magic(self, _body: bytes) -> None:
         raise UnexpectedMagic
@@ -370,16 +445,59 @@ def _submit_reduce(background: bool) -> Callable[..., None]:
     return on_submit_reduce
 
 
+def _is_held(job: Job, worker: Worker, place: int) -> bool:
+    """Whether the worker still has the job from when it had this place in its queue; whenever it
+    comes back there, it gets a new one."""
+    return job.worker is worker and job.place == place
+
+
+def _payload(job: Job) -> bytes:
+    assert job.payload is not None, "it was read back before its turn"
+    return job.payload
+
+
+def _assign_plain(job: Job) -> bytes:
+    return codec.response(p.JOB_ASSIGN, job.handle, job.queue.name, _payload(job))
+
+
 def _assign_uniq(job: Job) -> bytes:
-    return codec.response(p.JOB_ASSIGN_UNIQ, job.handle, job.queue.name, job.unique, job.payload)
+    return codec.response(p.JOB_ASSIGN_UNIQ, job.handle, job.queue.name, job.unique, _payload(job))
 
 
 def _assign_all(job: Job) -> bytes:
     # gearmand: only a job with a reducer is assigned with JOB_ASSIGN_ALL.
-    if not job.reducer:
+    if job.life is None or not job.life.reducer:
         return _assign_uniq(job)
     return codec.response(
-        p.JOB_ASSIGN_ALL, job.handle, job.queue.name, job.unique, job.reducer, job.payload
+        p.JOB_ASSIGN_ALL, job.handle, job.queue.name, job.unique, job.life.reducer, _payload(job)
+    )
+
+
+def assign_options(job: Job, engine: Engine) -> bytes:
+    """The assignment for a worker that asked for gearpy's own packets."""
+    allowed = engine.attempts_max(job)
+    options: dict[str, object] = {
+        "attempt": job.attempts,
+        "attempts": allowed,
+        "deadline_s": None if job.timer is None else job.timer.due_s,
+        "priority": job.priority.name.lower(),
+        "created_s": job.created_s,
+    }
+    life = job.life
+    if life is not None:
+        if life.key:
+            options["key"] = codec.decoded(life.key)
+        if life.labels:
+            options["labels"] = dict(life.labels)
+        if life.reducer:
+            options["reducer"] = codec.decoded(life.reducer)
+    return codec.response(
+        p.JOB_ASSIGN_OPTIONS,
+        job.handle,
+        job.queue.name,
+        job.unique,
+        codec.packed(options),
+        _payload(job),
     )
 
 
@@ -422,6 +540,10 @@ _HANDLERS: Final[dict[int, Callable[..., None]]] = {
     p.SUBMIT_REDUCE_JOB_BACKGROUND: _submit_reduce(background=True),
     p.GRAB_JOB_ALL: Session.on_grab_all,
     p.GET_STATUS_UNIQUE: Session.on_get_status_unique,
+    p.SUBMIT_JOB_OPTIONS: Session.on_submit_options,
+    p.CANCEL_JOB: Session.on_cancel,
+    p.OPERATE: Session.on_operate,
+    p.WORK_PROGRESS: Session.on_work_progress,
 }
 
 # Packet number -> its handler and how many NULs separate its fields: -1 for none at all, 0 for a

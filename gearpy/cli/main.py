@@ -5,7 +5,11 @@ from typing import Final
 
 import click
 
+from gearpy.cli.dead import dead
 from gearpy.cli.dissect import dissect
+from gearpy.cli.functions import drain, pause, resume
+from gearpy.cli.jobs import cancel, cleanup, clear, job, jobs, peek, retry
+from gearpy.cli.policies import policy
 from gearpy.cli.reports import status, version, workers
 from gearpy.cli.submit import submit
 from gearpy.errors import GearpyError
@@ -18,10 +22,19 @@ EXIT_INTERRUPTED: Final = 130  # 128 and SIGINT, as shells have it
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, "-V", "--version", message="gearpy %(version)s")
 def gearpy() -> None:
-    """Talk to Gearman servers."""
+    """Talk to Gearman servers.
+
+    status, workers, version, submit and dissect work with any of them, the others with a
+    gearpy-server.
+    """
 
 
-for command in (status, workers, version, submit, dissect):
+COMMANDS: Final = (
+    *(status, workers, version, submit, dissect),
+    *(jobs, job, peek, cancel, retry, dead, clear, cleanup),
+    *(pause, resume, drain, policy),
+)
+for command in COMMANDS:
     gearpy.add_command(command)
 
 

@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+import functools
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import click
@@ -10,7 +12,14 @@ from gearpy.errors import SettingError
 
 SERVER_VARIABLE: Final = "GEARPY_SERVER"
 
+Selection = dict[str, Any]  # as the server's requests take it
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION_S_MAX: Final = 1_000_000_000
 
 
 def _read_server(_context: click.Context, _option: click.Parameter, text: str) -> Address:
@@ -32,3 +41,109 @@ def server_option(command: _Command) -> _Command:
         metavar="HOST:PORT",
         help="The Gearman server to talk to; unix:///path for a Unix socket.",
     )(command)
+
+
+def json_option(command: _Command) -> _Command:
+    """Adds ``--json``, given to the command as ``as_json: bool``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."
+    )(command)
+
+
+def yes_option(command: _Command) -> _Command:
+    """Adds ``--yes``, given to the command as ``yes: bool``."""
+    return click.option("--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def all_option(command: _Command) -> _Command:
+    """Adds ``--all``, given to the command as ``everything: bool``."""
+    return click.option("--all", "everything", is_flag=True, help="Every one of them.")(command)
+
+
+def limit_option(default: int | None, says: str) -> Callable[[_Command], _Command]:
+    """Adds ``--limit``, given to the command as ``limit: int``, or None if there is none."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=default is not None,
+        metavar="N",
+        help=says,
+    )
+
+
+def duration_option(flag: str, says: str, required: bool = False) -> _Decorator:
+    """Adds an option for a number of seconds, which is written like 90, 30s, 5m, 2h or 7d."""
+    return click.option(flag, callback=_read_duration, required=required, metavar="AGE", help=says)
+
+
+def _read_duration(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> float | None:
+    try:
+        return None if text is None else read_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def read_duration(text: str) -> float:
+    """A number of seconds that is written with or without a unit.
+
+    Raises ValueError with a sentence that says what is wrong.
+
+    >>> [read_duration(text) for text in ("90", "30s", "1.5m", "2h", "7 d", "1w")]
+    [90.0, 30.0, 90.0, 7200.0, 604800.0, 604800.0]
+    """
+    found = _DURATION.fullmatch(text.strip())
+    duration_s = float(found[1]) * _UNITS_S[found[2]] if found else -1.0
+    if not 0 <= duration_s <= _DURATION_S_MAX:
+        raise ValueError(f"{text!r} is no duration; write it like 90, 30s, 5m, 2h or 7d")
+    return duration_s
+
+
+def selection_options(states: Sequence[str] | None = None) -> _Decorator:
+    """Adds the filters, given to the command as ``selection``, which has those that were used.
+
+    Without ``states`` there is no filter by state.
+    """
+    options: list[_Decorator] = [
+        click.option(
+            "--function", metavar="PATTERN", help="Only of this function, or like image.*"
+        ),
+        duration_option("--older-than", "Only those older than 90 (seconds), 30s, 5m, 2h, 7d."),
+        duration_option("--younger-than", "Only those younger than that."),
+    ]
+    if states is not None:
+        options.append(
+            click.option(
+                "--state",
+                type=click.Choice(states),
+                multiple=True,
+                help="Only those in this state; may be repeated.",
+            )
+        )
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def gathered(
+            function: str | None,
+            older_than: float | None,
+            younger_than: float | None,
+            state: tuple[str, ...] = (),
+            **others: Any,
+        ) -> None:
+            given = {
+                "function": function,
+                "states": list(state) or None,
+                "older_than_s": older_than,
+                "younger_than_s": younger_than,
+            }
+            selection = {name: value for name, value in given.items() if value is not None}
+            command(selection=selection, **others)
+
+        decorated: Callable[..., None] = gathered
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return add

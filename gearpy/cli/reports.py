@@ -1,68 +1,149 @@
 """``gearpy status``, ``workers`` and ``version``: what a server tells of itself, as tables.
 
-They use the text protocol, which every Gearman server speaks.
+They use the text protocol, which every Gearman server speaks.  Of a gearpy-server ``status`` tells
+more.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gearpy.address import RECEIVE_BYTES, Address, connect
-from gearpy.cli.options import server_option
-from gearpy.errors import ConnectionLost, ServerError, WaitTimeout
+from gearpy.cli.operating import listed
+from gearpy.cli.options import json_option, server_option
+from gearpy.cli.tables import age, cell, printable, show, show_json, table
+from gearpy.client.sync import Client
+from gearpy.errors import ConnectionLost, GearpyError, ServerError, WaitTimeout
 from gearpy.protocol import admin
+from gearpy.protocol.codec import decoded
 from gearpy.protocol.packets import RES, TEXT
 from gearpy.protocol.parser import PacketParser
 
 TIMEOUT_S: Final = 30.0
+_EXTENSION_TIMEOUT_S: Final = 5.0  # of a server that has just answered, and may speak no packets
 _LINE_BYTES_MAX: Final = 16 << 20  # a worker may know very many functions
-_WIDE: Final = 100_000  # columns; what is not read on a terminal is not to be broken or cut
 _END: Final = admin.END.rstrip()
+_NOTHING: Final = "No functions: no job waits and no worker has registered."
 
 
 @click.command()
+@json_option
 @server_option
-def status(server: Address) -> None:
-    """Show each function with its jobs and workers."""
+def status(as_json: bool, server: Address) -> None:
+    """Show each function with its jobs and workers.
+
+    A gearpy-server also tells how durable its receipts are, and more of each function.
+    """
     try:
         rows = admin.read_status(ask_report(server, b"status"))
     except ValueError as error:
         raise _no_report(server, "status") from error
-    table = _table("Function", "Waiting", "Running", "Workers")
-    for row in sorted(rows):
-        waiting = max(row.jobs - row.running, 0)
-        table.add_row(_cell(row.function), str(waiting), str(row.running), str(row.workers))
-    _show(table, "No functions: no job waits and no worker has registered.")
+    try:
+        with Client(str(server), timeout=_EXTENSION_TIMEOUT_S) as client:
+            facts = client.operate("server")
+            functions = listed(client, "functions", "functions", None, {}).rows
+    except GearpyError:  # it is another server
+        _show_plain_status(rows, as_json)
+    else:
+        _show_status(facts, functions, as_json)
+
+
+def _show_plain_status(rows: list[admin.StatusRow], as_json: bool) -> None:
+    functions: list[dict[str, Any]] = [
+        {
+            "function": decoded(row.function),
+            "waiting": max(row.jobs - row.running, 0),
+            "running": row.running,
+            "workers": row.workers,
+        }
+        for row in sorted(rows)
+    ]
+    if as_json:
+        show_json({"server": None, "functions": functions})
+        return
+    report = table(*_PLAIN, right=_PLAIN[1:])
+    for each in functions:
+        report.add_row(cell(each["function"]), *(str(each[name.lower()]) for name in _PLAIN[1:]))
+    show(report, _NOTHING)
+
+
+_PLAIN: Final = ("Function", "Waiting", "Running", "Workers")
+_COUNTED: Final = ("Queued", "Delayed", "Retrying", "Running", "Dead", "Workers")
+
+
+def _show_status(facts: dict[str, Any], functions: list[dict[str, Any]], as_json: bool) -> None:
+    functions.sort(key=lambda each: str(each["function"]))
+    if as_json:
+        for each in functions:
+            each["waiting"] = each["queued"] + each["delayed"] + each["retrying"]
+        show_json({"server": facts, "functions": functions})
+        return
+    click.echo(f"gearpy-server {printable(facts['version'])}; {_durability(facts)}")
+    if facts["journal_full"]:
+        click.echo("The journal's disk is nearly full: background jobs are refused.")
+    report = table("Function", *_COUNTED, "Note", right=_COUNTED)
+    for each in functions:
+        counts = (f"{each[name.lower()]:,}" for name in _COUNTED)
+        report.add_row(cell(each["function"]), *counts, ", ".join(_notes(each)))
+    show(report, _NOTHING)
+
+
+def _durability(facts: dict[str, Any]) -> str:
+    if facts["durability"] is None:
+        return "no journal: jobs are kept in memory only"
+    return f"journal {printable(str(facts['journal']))}, durability {facts['durability']}"
+
+
+def _notes(function: dict[str, Any]) -> list[str]:
+    notes = [mark for mark in ("paused", "draining") if function[mark]]
+    if function["oldest_queued_s"] is not None:
+        notes.append(f"oldest waits for {age(function['oldest_queued_s'])}")
+    if function["oldest_dead_s"] is not None:
+        notes.append(f"oldest dead for {age(function['oldest_dead_s'])}")
+    return notes
 
 
 @click.command()
+@json_option
 @server_option
-def workers(server: Address) -> None:
+def workers(as_json: bool, server: Address) -> None:
     """Show each worker with its functions."""
     try:
         rows = admin.read_workers(ask_report(server, b"workers"))
     except ValueError as error:
         raise _no_report(server, "workers") from error
-    table = _table("Connection", "Address", "Client id", "Functions", right=1)
-    for row in rows:
-        if row.functions:  # the others are clients; this command is one of them
-            names = [_cell(name) for name in sorted(row.functions)]
-            cells = Text(", ").join(names)
-            table.add_row(str(row.fd), _cell(row.address), _cell(row.client_id), cells)
-    _show(table, "No workers are connected.")
+    found: list[dict[str, Any]] = [
+        {
+            "connection": row.fd,
+            "address": decoded(row.address),
+            "client_id": decoded(row.client_id),
+            "functions": [decoded(name) for name in sorted(row.functions)],
+        }
+        for row in rows
+        if row.functions  # the others are clients; this command is one of them
+    ]
+    if as_json:
+        show_json({"workers": found})
+        return
+    report = table("Connection", "Address", "Client id", "Functions", right=("Connection",))
+    for each in found:
+        words = (each["address"], each["client_id"], ", ".join(each["functions"]))
+        report.add_row(str(each["connection"]), *map(cell, words))
+    show(report, "No workers are connected.")
 
 
 @click.command()
+@json_option
 @server_option
-def version(server: Address) -> None:
+def version(as_json: bool, server: Address) -> None:
     """Show the server's version."""
-    line = _ask(server, b"version", report=False)[0]
-    table = _table("Server", "Version", right=0)
-    table.add_row(str(server), _cell(line.removeprefix(b"OK ")))
-    _show(table, "")
+    line = decoded(_ask(server, b"version", report=False)[0].removeprefix(b"OK "))
+    if as_json:
+        show_json({"server": str(server), "version": line})
+        return
+    report = table("Server", "Version")
+    report.add_row(str(server), cell(line))
+    show(report, "")
 
 
 def ask_report(server: Address, command: bytes) -> list[bytes]:
@@ -110,30 +191,3 @@ def _refusal(line: bytes) -> ServerError:
 
 def _no_report(server: Address, command: str) -> ConnectionLost:
     return ConnectionLost(f"what {server} answered to {command!r} is not a Gearman server's report")
-
-
-def _table(*headings: str, right: int | None = None) -> Table:
-    """A table whose first columns are text and the others numbers; or the first ``right`` columns
-    numbers and the others text."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for index, heading in enumerate(headings):
-        numeric = index > 0 if right is None else index < right
-        table.add_column(
-            heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
-        )
-    return table
-
-
-def _cell(name: bytes) -> Text:
-    # Names are strangers' words: no control characters, and no markup is read in a Text.
-    return Text(admin.printable(name).decode("utf-8", "replace"))
-
-
-def _show(table: Table, nothing: str) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDE)
-    if table.row_count:
-        console.print(table)
-    else:
-        console.print(nothing)

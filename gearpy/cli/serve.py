@@ -13,7 +13,16 @@ from gearpy.errors import CannotListen, SettingError
 from gearpy.server import log
 from gearpy.server.collector import tune_collector
 from gearpy.server.server import Server
-from gearpy.server.settings import FIELDS, Declaration, Settings, key_of, load, variable_of
+from gearpy.server.settings import (
+    FIELDS,
+    NONE,
+    Declaration,
+    Settings,
+    key_of,
+    load,
+    variable_of,
+)
+from gearpy.stores.sqlite import SqliteStore
 from gearpy.version import VERSION
 
 EXIT_CANNOT_LISTEN: Final = 1
@@ -91,7 +100,10 @@ def serve(config_file: str | None, **flags: Any) -> None:
 
 
 async def _serve(settings: Settings, report: "_Report") -> int:
-    return await Server(settings).run(report.started)
+    store = None
+    if settings.journal_file:
+        store = SqliteStore(settings.journal_file, synced=settings.durability != NONE)
+    return await Server(settings, store).run(report.started)
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

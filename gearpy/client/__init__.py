@@ -1,9 +1,11 @@
 """Talk to Gearman servers: submit jobs, wait for their results, ask for their status.
 
-``core`` is one connection's conversation without I/O; ``sync`` is the blocking client around it.
+``options`` is what can be decided for one job; ``core`` is one connection's conversation without
+I/O; ``sync`` is the blocking client around it.
 """
 
 from gearpy.client.core import JobStatus
+from gearpy.client.options import SubmitOptions
 from gearpy.client.sync import Client, ClientJob
 
-__all__ = ["Client", "ClientJob", "JobStatus"]
+__all__ = ["Client", "ClientJob", "JobStatus", "SubmitOptions"]

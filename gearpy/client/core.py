@@ -1,6 +1,7 @@
 """One client connection's conversation, without I/O.
 
     core.submit(...), status(...), echo(...)   ask; each returns its request
+    core.extend(), cancel(...), operate(...)   the same, for what takes a gearpy-server
     core.take() -> bytes                       bytes to write to the server
     core.receive(data) -> events               bytes that arrived
     core.lost(reason) -> events                the connection is gone
@@ -11,9 +12,11 @@ wakes whoever waits.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import Any, ClassVar, Final, final
 
+from gearpy.client.options import NO_OPTIONS, Options, extended_submit, standard_submit
 from gearpy.errors import (
     InvalidArgument,
     RemoteProtocolError,
@@ -27,16 +30,13 @@ from gearpy.protocol.parser import PacketParser
 # A client chose its server and asked for what it sends; so only the format sets a limit.
 REPLY_BYTES_MAX: Final = 0xFFFFFFFF
 
-_SUBMITS: Final = {
-    (Priority.HIGH, False): p.SUBMIT_JOB_HIGH,
-    (Priority.NORMAL, False): p.SUBMIT_JOB,
-    (Priority.LOW, False): p.SUBMIT_JOB_LOW,
-    (Priority.HIGH, True): p.SUBMIT_JOB_HIGH_BG,
-    (Priority.NORMAL, True): p.SUBMIT_JOB_BG,
-    (Priority.LOW, True): p.SUBMIT_JOB_LOW_BG,
-}
+# What only gearpy's servers know is asked for under this name.
+EXTENSION: Final = b"gearpy"
+_NO_JOB: Final = b"H:gearpy:0"  # the handle of none
 
-_ANSWERS: Final = frozenset((p.JOB_CREATED, p.STATUS_RES, p.ECHO_RES, p.OPTION_RES))
+_ANSWERS: Final = frozenset(
+    (p.JOB_CREATED, p.STATUS_RES, p.ECHO_RES, p.OPTION_RES, p.CANCEL_RES, p.OPERATE_RES)
+)
 _WORK: Final = frozenset(
     (
         p.WORK_DATA,
@@ -54,9 +54,13 @@ _WORK: Final = frozenset(
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Something asked of the server.  ``answer`` is the packet that answers it, unless ERROR."""
+    """Something asked of the server.  ``answer`` is the packet that answers it, unless ERROR.
+
+    ``skippable`` is for what a server may leave unanswered: the answer to a later request shows it.
+    """
 
     answer: ClassVar[int]
+    skippable: ClassVar[bool] = False
 
 
 @dataclass(slots=True, eq=False)
@@ -92,8 +96,38 @@ class OptionRequest(Request):
     """A wish that a server may refuse."""
 
     answer = p.OPTION_RES
+    skippable = True
 
     option: bytes
+
+
+@dataclass(slots=True, eq=False)
+class ExtensionRequest(OptionRequest):
+    """The wish for gearpy's own packets; whoever has it waits for the answer."""
+
+
+@dataclass(slots=True, eq=False)
+class Probe(Request):
+    """A question that every server answers, only to have an answer."""
+
+    answer = p.STATUS_RES
+    skippable = True
+
+
+@dataclass(slots=True, eq=False)
+class CancelRequest(Request):
+    """A job that is to end now."""
+
+    answer = p.CANCEL_RES
+
+    handle: bytes
+
+
+@dataclass(slots=True, eq=False)
+class OperateRequest(Request):
+    """Something that an operator wants to know or to be done."""
+
+    answer = p.OPERATE_RES
 
 
 # ---- events
@@ -130,6 +164,30 @@ class Echoed:
 
     request: EchoRequest
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """The answer to an ExtensionRequest: whether the server speaks gearpy's own packets."""
+
+    request: ExtensionRequest
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The answer to a CancelRequest: whether there was an unfinished job to cancel."""
+
+    request: CancelRequest
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """The answer to an OperateRequest."""
+
+    request: OperateRequest
+    answer: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +247,9 @@ class Lost:
     reason: str
 
 
-Answer = Created | StatusKnown | Echoed | Refused | Lost
+Answer = Created | StatusKnown | Echoed | Extended | Cancelled | Operated | Refused | Lost
 Ending = Completed | Failed | Lost
-Event = (
-    Created | StatusKnown | Echoed | Refused | Data | Warned | Progress | Completed | Failed | Lost
-)
+Event = Answer | Data | Warned | Progress | Completed | Failed
 
 
 class _Sharers:
@@ -225,11 +281,15 @@ class ClientCore:
 
     After ``receive`` look at ``broken``: once it is an error, the peer does not speak Gearman, so
     close the connection and call ``lost``.  After that ``gone`` says why; ask nothing more.
+
+    ``extended`` is whether the server speaks gearpy's own packets, and None until that is known.
+    Send them only where it does: others hang up on what they do not know.
     """
 
     def __init__(self) -> None:
         self.broken: RemoteProtocolError | None = None
         self.gone: str | None = None
+        self.extended: bool | None = None
         self._parser = PacketParser(p.RES, REPLY_BYTES_MAX)
         self._output: list[bytes] = []
         self._asked: deque[Request] = deque()
@@ -249,15 +309,20 @@ class ClientCore:
         unique: bytes = b"",
         priority: Priority = Priority.NORMAL,
         background: bool = False,
+        options: Options = NO_OPTIONS,
     ) -> Submission:
         """Submits a job.  Answered by Created, Refused or Lost; in the foreground the events of
         the job follow.
 
+        ``options`` are as ``read_options`` gives them.  Where ``standard_submit`` finds no standard
+        packet for all this, the server has to speak gearpy's.
         Raises InvalidArgument if a name holds a NUL, which ends it on the wire.
         """
         submission = Submission(_name("function", function), _name("unique", unique), background)
-        number = _SUBMITS[priority, background]
-        self._ask(submission, codec.request(number, function, unique, payload))
+        number, between = standard_submit(priority, background, options) or extended_submit(
+            priority, background, options
+        )
+        self._ask(submission, codec.request(number, function, unique, *between, payload))
         return submission
 
     def status(self, handle: bytes) -> StatusRequest:
@@ -270,6 +335,31 @@ class ClientCore:
         """Has the server send something back.  Answered by Echoed, Refused or Lost."""
         request = EchoRequest()
         self._ask(request, codec.request(p.ECHO_REQ, payload))
+        return request
+
+    def extend(self) -> ExtensionRequest:
+        """Asks whether the server speaks gearpy's own packets.  Answered by Extended or Lost.
+
+        Every server answers GET_STATUS (and not every one an echo).  So one that does not know what
+        to say about an option is found out by the question behind it, without waiting for an answer
+        that never comes.
+        """
+        request = ExtensionRequest(EXTENSION)
+        self._ask(request, codec.request(p.OPTION_REQ, EXTENSION))
+        self._ask(Probe(), codec.request(p.GET_STATUS, _NO_JOB))
+        return request
+
+    def cancel(self, handle: bytes) -> CancelRequest:
+        """Ends a job.  Answered by Cancelled, Refused or Lost.  Takes a gearpy-server."""
+        request = CancelRequest(_name("handle", handle))
+        self._ask(request, codec.request(p.CANCEL_JOB, handle))
+        return request
+
+    def operate(self, wish: Mapping[str, object]) -> OperateRequest:
+        """Asks for what an operator wants.  Answered by Operated, Refused or Lost.  Takes a
+        gearpy-server.  Raises TypeError or ValueError if JSON has no word for something."""
+        request = OperateRequest()
+        self._ask(request, codec.request(p.OPERATE, codec.packed(wish)))
         return request
 
     def take(self) -> bytes:
@@ -305,7 +395,7 @@ class ClientCore:
         if self._last_words is not None:
             reason += f"; before that {self._last_words}"
         self.gone = reason
-        requests = [request for request in self._asked if not isinstance(request, OptionRequest)]
+        requests = [request for request in self._asked if _is_awaited(request)]
         for sharers in self._jobs.values():
             requests.extend(sharers.submissions)
         self._asked.clear()
@@ -329,7 +419,9 @@ class ClientCore:
         # Anything else is news of a newer protocol, or a worker's business.
 
     def _hear_answer(self, number: int, fields: list[bytes], events: list[Event]) -> None:
-        match self._answered(number):
+        # Before anybody's question counts as answered: this may raise.
+        operated = codec.unpacked("OPERATE_RES", fields[0]) if number == p.OPERATE_RES else {}
+        match self._answered(number, events):
             case Submission() as submission:
                 submission.handle = codec.trimmed(fields[0])
                 if not submission.background:
@@ -341,28 +433,42 @@ class ClientCore:
                 events.append(StatusKnown(request, status))
             case EchoRequest() as request:
                 events.append(Echoed(request, fields[0]))
+            case ExtensionRequest() as request:
+                self._extended(request, True, events)
+            case CancelRequest() as request:
+                events.append(Cancelled(request, codec.leading_integer(fields[1]) != 0))
+            case OperateRequest() as request:
+                events.append(Operated(request, operated))
 
-    def _answered(self, number: int) -> Request | None:
+    def _answered(self, number: int, events: list[Event]) -> Request | None:
         """The oldest request that such a packet answers, which then waits no more.
 
-        None if nobody asked.  It is the oldest of all, but for options before it, which some old
-        servers do not answer.
+        None if nobody asked.  It is the oldest of all, but for those before it that a server may
+        skip, as some old ones do with options.
         """
         while self._asked:
             request = self._asked[0]
             if request.answer == number:
                 return self._asked.popleft()
-            if not isinstance(request, OptionRequest):
+            if not request.skippable:
                 break
             self._asked.popleft()
+            if isinstance(request, ExtensionRequest):
+                self._extended(request, False, events)
         return None
+
+    def _extended(self, request: ExtensionRequest, granted: bool, events: list[Event]) -> None:
+        self.extended = granted
+        events.append(Extended(request, granted))
 
     def _hear_error(self, code: bytes, text: bytes, events: list[Event]) -> None:
         error = ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
         request = self._asked.popleft() if self._asked else None
-        if request is None or isinstance(request, OptionRequest):
+        if request is None or request.skippable:
             # Nothing that anybody waits for; but if the connection ends next, this is why.
             self._last_words = error
+            if isinstance(request, ExtensionRequest):
+                self._extended(request, False, events)
         else:
             events.append(Refused(request, error))
 
@@ -389,6 +495,10 @@ class ClientCore:
                     events.append(Completed(submission, fields[1]))
                 else:
                     events.append(Failed(submission, fields[1] if len(fields) > 1 else None))
+
+
+def _is_awaited(request: Request) -> bool:
+    return not request.skippable or isinstance(request, ExtensionRequest)
 
 
 def _name(what: str, name: bytes) -> bytes:

@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, TypeVar, final
+from typing import Any, Final, TypeVar, Unpack, final
 
 from gearpy.address import RECEIVE_BYTES, connect, read_address
 from gearpy.client.core import (
     Answer,
+    Cancelled,
     ClientCore,
     Completed,
     Created,
@@ -18,9 +19,11 @@ from gearpy.client.core import (
     Echoed,
     Ending,
     Event,
+    Extended,
     Failed,
     JobStatus,
     Lost,
+    Operated,
     Progress,
     Refused,
     Request,
@@ -28,7 +31,15 @@ from gearpy.client.core import (
     Submission,
     Warned,
 )
-from gearpy.errors import ConnectionLost, JobFailed, WaitTimeout
+from gearpy.client.options import (
+    Options,
+    SubmitOptions,
+    described,
+    read_options,
+    rounded,
+    standard_submit,
+)
+from gearpy.errors import ConnectionLost, JobFailed, NotSupported, WaitTimeout
 from gearpy.priority import Priority
 from gearpy.protocol.codec import decoded, encoded
 
@@ -37,7 +48,7 @@ TIMEOUT_S: Final = 30.0  # for the server's answers, which come at once where al
 Bytes = bytes | str
 OnProgress = Callable[[int, int], object]
 OnBytes = Callable[[bytes], object]
-_Answered = TypeVar("_Answered", Created, StatusKnown, Echoed)
+_Answered = TypeVar("_Answered", Created, StatusKnown, Echoed, Extended, Cancelled, Operated)
 
 
 @final
@@ -177,6 +188,7 @@ class Client:
         on_progress: OnProgress | None = None,
         on_data: OnBytes | None = None,
         on_warning: OnBytes | None = None,
+        **options: Unpack[SubmitOptions],
     ) -> ClientJob:
         """Submits a job and returns as soon as the server has it; ``result()`` waits for its end.
 
@@ -187,10 +199,17 @@ class Client:
         denominator)``, ``on_data(part)`` and ``on_warning(message)``, in the order in which the
         worker sent these.  What a callback raises comes out of whatever is waiting.
 
-        Raises ServerError if the server refuses the job, WaitTimeout, ConnectionLost, and
-        InvalidArgument if a name holds a NUL byte.
+        ``options`` are the keywords of ``SubmitOptions``: delay_s, due, attempts, retry_on,
+        backoff, poison, attempt_timeout_s, expires_s, key and labels.  They and the priority
+        CRITICAL take a gearpy-server; only a background job of priority NORMAL with nothing but a
+        delay_s or a due time can be submitted to any server, which then reads it in whole seconds,
+        rounded up, on its own clock.
+
+        Raises ServerError if the server refuses the job, NotSupported if it takes a gearpy-server
+        and this is none, WaitTimeout, ConnectionLost, InvalidArgument if a name holds a NUL byte or
+        an option makes no sense, and TypeError for an option that there is not.
         """
-        submission = self._submit(function, data, unique, priority, background=False)
+        submission = self._submit(function, data, unique, priority, False, options)
         job = ClientJob(self, submission, on_progress, on_data, on_warning)
         self._jobs[submission] = job
         try:
@@ -207,12 +226,13 @@ class Client:
         *,
         unique: Bytes = b"",
         priority: Priority = Priority.NORMAL,
+        **options: Unpack[SubmitOptions],
     ) -> str:
         """Submits a job that nobody waits for, and returns its handle, once the server has it.
 
-        Raises as ``submit`` does.
+        Takes the same ``options`` as ``submit``, and raises as that does.
         """
-        submission = self._submit(function, data, unique, priority, background=True)
+        submission = self._submit(function, data, unique, priority, True, options)
         self._ask(submission, Created)
         return decoded(submission.handle)
 
@@ -229,18 +249,79 @@ class Client:
         self._check_open()
         return self._ask(self._core.echo(encoded("data", data)), Echoed).payload
 
+    def cancel(self, handle: str) -> bool:
+        """Ends a job, whether it waits or runs; returns False if there is no such job (any more).
+
+        Whoever waits for it is told that it failed.  A running one is not interrupted: its worker
+        is told, if it is one of gearpy's (``Job.cancelled``), and its result changes nothing.
+
+        Raises NotSupported if the server is not a gearpy-server, ServerError, WaitTimeout,
+        ConnectionLost.
+        """
+        self._check_extended("cancel a job for a client")
+        return self._ask(self._core.cancel(encoded("handle", handle)), Cancelled).cancelled
+
+    def operate(self, verb: str, /, **arguments: Any) -> dict[str, Any]:
+        """Has the server do what an operator wants, and returns what it answers.
+
+        The verbs, their arguments and answers are in protocol.md, under OPERATE: for example
+        ``operate("jobs", function="resize*", states=["dead"], limit=10)``.  Names that are not
+        UTF-8 come and go with surrogates in place of the other bytes.
+
+        Raises ServerError if the server refuses it (``code`` JOB_NOT_FOUND: there is no such job),
+        NotSupported if the server is not a gearpy-server, WaitTimeout, ConnectionLost, and
+        TypeError or ValueError for an argument that JSON has no word for.
+        """
+        self._check_extended("take an operator's requests")
+        return self._ask(self._core.operate({"do": verb, **arguments}), Operated).answer
+
     # ---- asking and waiting
 
     def _submit(
-        self, function: Bytes, data: Bytes, unique: Bytes, priority: Priority, background: bool
+        self,
+        function: Bytes,
+        data: Bytes,
+        unique: Bytes,
+        priority: Priority,
+        background: bool,
+        options: SubmitOptions,
     ) -> Submission:
         self._check_open()
+        function, data = encoded("function", function), encoded("data", data)
+        unique, priority = encoded("unique", unique), Priority(priority)
         return self._core.submit(
-            encoded("function", function),
-            encoded("data", data),
-            unique=encoded("unique", unique),
-            priority=Priority(priority),
+            function,
+            data,
+            unique=unique,
+            priority=priority,
             background=background,
+            options=self._understood(priority, background, read_options(options)),
+        )
+
+    def _understood(self, priority: Priority, background: bool, options: Options) -> Options:
+        """The options as this server can be told them.  Raises NotSupported if it can't."""
+        if standard_submit(priority, background, options) or self._extended():
+            return options
+        nearly = rounded(options, time.time())
+        if standard_submit(priority, background, nearly):
+            return nearly
+        raise self._not_supported(f"take {described(priority, background, options)}")
+
+    def _check_extended(self, wish: str) -> None:
+        self._check_open()
+        if not self._extended():
+            raise self._not_supported(wish)
+
+    def _extended(self) -> bool:
+        """Whether the server speaks gearpy's own packets.  Asks it, the first time."""
+        if self._core.extended is not None:
+            return self._core.extended
+        return self._ask(self._core.extend(), Extended).granted
+
+    def _not_supported(self, wish: str) -> NotSupported:
+        return NotSupported(
+            f"the server at {self._address} is not a gearpy-server (or an old one): it can't"
+            f" {wish}; use a gearpy-server for that"
         )
 
     def _check_open(self) -> None:
@@ -285,9 +366,7 @@ class Client:
 
     def _dispatch(self, event: Event) -> None:
         request = event.request
-        if isinstance(event, Created | StatusKnown | Echoed | Refused | Lost) and (
-            request in self._answers
-        ):
+        if isinstance(event, Answer) and request in self._answers:
             self._answers[request] = event
         elif isinstance(request, Submission) and (job := self._jobs.get(request)) is not None:
             if isinstance(event, Completed | Failed | Lost):

@@ -1,45 +1,49 @@
 """The verbs.
 
 Each verb settles the engine's own state, then the journal, and only then speaks to other people.
-Time is given by ``advance``, never taken.
+Time is given by ``advance``, never taken; chance by ``draw``.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final, Literal, final
 
-from gearpy.engine.job import (
-    ABANDON,
-    ASSIGN,
-    BECOME_DUE,
-    CANCEL,
-    COMPLETED,
-    DELAYED,
-    END,
-    EXCEPTION,
-    FAILED,
-    QUEUED,
-    REQUEUE,
-    RUNNING,
-    STATUS,
-    Job,
-    Move,
-    Outcome,
-    Report,
-    coalescing_key,
-)
-from gearpy.engine.peers import Ability, Client, Worker
-from gearpy.engine.policy import Rules, check_function, check_unique, may_retry
+from gearpy.engine.archive import Archive
+from gearpy.engine.course import Course, allowed_attempts, function_is_kept, life_of
+from gearpy.engine.dispatch import Dispatch
+from gearpy.engine.job import DATA, DELAYED, RETRYING, STATUS, Job, Report, coalescing_key
+from gearpy.engine.ledger import Restorer, policy_change
+from gearpy.engine.options import Options
+from gearpy.engine.peers import Client, Worker
+from gearpy.engine.policy import Policy, PolicyBook, matcher
 from gearpy.engine.ports import Journal, NoJournal
 from gearpy.engine.queue import UNLIMITED, FunctionQueue, Maxqueue
-from gearpy.engine.records import DONE, PUT
-from gearpy.engine.statistics import EngineStatistics, JobStatistics, QueueStatistics
+from gearpy.engine.records import FunctionChange, Mark, Record
+from gearpy.engine.rules import Rules, check_function, check_unique
+from gearpy.engine.selection import Matcher, Selected, Selection, select
+from gearpy.engine.snapshots import (
+    engine_statistics,
+    job_statistics,
+    next_jobs,
+    queue_sizes,
+    queue_statistics,
+)
+from gearpy.engine.statistics import EngineStatistics, JobStatistics, QueueSizes, QueueStatistics
+from gearpy.engine.stock import Stock
 from gearpy.engine.timers import Timers
-from gearpy.errors import QueueFull, ShuttingDown, TooManyFunctions
+from gearpy.errors import (
+    InvalidArgument,
+    JournalFull,
+    QueueFull,
+    ShuttingDown,
+    TooManyFunctions,
+)
 from gearpy.priority import Priority
 
 Drop = Literal["dropped", "unknown", "in use", "queued"]
 
-PRIORITIES: Final = tuple(Priority)
+_NUMBERS_AHEAD: Final = 1_000_000  # that the journal's mark is ahead of what is in use
 
 
 @final
@@ -47,8 +51,10 @@ class Engine:
     """All jobs of a server, and who works on them or waits for them.
 
     ``first_number`` is the number of the first handle: whoever starts an engine picks one that no
-    earlier engine has reached.  After each call of ``advance`` it must be called again at the time
-    that it returns, or earlier.
+    earlier engine has reached.  ``draw`` gives numbers from 0 to 1 by chance, for jitter.  Payloads
+    of journalled jobs beyond ``budget_bytes`` are left to the journal.
+
+    After each call of ``advance`` it must be called again at the time that it returns, or earlier.
     """
 
     def __init__(
@@ -57,32 +63,34 @@ class Engine:
         journal: Journal | None = None,
         now_s: float = 0.0,
         first_number: int = 1,
+        policies: PolicyBook | None = None,
+        draw: Callable[[], float] = lambda: 0.5,
+        budget_bytes: float = math.inf,
     ) -> None:
         self.rules = rules or Rules()
         self.now_s = now_s
         self.draining = False  # takes no new jobs and hands none out
+        self.policies = policies or PolicyBook()
         self._journal: Journal = journal or NoJournal()
-        self._next_number = first_number
-        self._jobs: dict[bytes, Job] = {}
+        self._timers = Timers(now_s)
+        self._stock = Stock(self._journal, budget_bytes)
+        self._dispatch = Dispatch(self.rules, self._timers, self._stock)
+        self._archive = Archive(self._timers, self._journal, self._stock)
+        self._course = Course(
+            self.rules,
+            self._timers,
+            self._journal,
+            self._stock,
+            self._dispatch,
+            self._archive,
+            draw,
+        )
+        self._course.next_number = first_number
+        self._mark = 0  # what the journal knows to be higher than all numbers
+        self._jobs = self._course.jobs
+        self._totals = self._course.totals
         self._functions: dict[bytes, FunctionQueue] = {}
         self._maxqueues: dict[bytes, Maxqueue] = {}  # limits that wait for their function
-        # The functions with queued jobs, for each priority: what a worker can be given is in here.
-        self._ready: tuple[dict[FunctionQueue, None], ...] = tuple({} for _ in PRIORITIES)
-        self._timers = Timers()
-        self._running = 0
-        self._delayed = 0
-        self._submitted = 0
-        self._coalesced = 0
-        self._completed = 0
-        self._failed = 0
-        self._lost = 0
-        self._timed_out = 0
-        self._gave_up = 0
-        self._cancelled = 0
-        self._abandoned = 0
-        self._stale = 0
-        self._wakes = 0
-        self._passed_over = 0
 
     # ---- time
 
@@ -97,9 +105,29 @@ class Engine:
         return self._timers.next_due_s()
 
     @property
+    def journal_full(self) -> bool:
+        """Whether the disk is nearly full: takes no new jobs that would have to be journalled, and
+        writes nothing else that can be done without."""
+        return self._archive.journal_full
+
+    @journal_full.setter
+    def journal_full(self, full: bool) -> None:
+        self._archive.journal_full = full
+
+    @property
     def running(self) -> int:
         """How many jobs workers hold."""
-        return self._running
+        return self._course.running
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next handle."""
+        return self._course.next_number
+
+    def drain(self) -> None:
+        """From now on takes no new jobs and hands none out; what runs may finish."""
+        self.draining = True
+        self._dispatch.draining = True
 
     # ---- clients
 
@@ -112,13 +140,15 @@ class Engine:
         priority: Priority = Priority.NORMAL,
         due_s: float = 0.0,
         reducer: bytes = b"",
+        options: Options | None = None,
     ) -> Job:
         """Takes a job, or joins the unfinished one with the same function and unique.
 
-        ``client`` waits for its end; None submits in the background.  When a job is joined,
-        payload, priority and due time of the newcomer don't count, nor does the queue's limit.
+        ``client`` waits for its end; None submits in the background.  When a job is joined, what
+        the newcomer has else doesn't count, nor does the queue's limit.
 
-        Raises ArgumentTooLarge, InvalidArgument, QueueFull, TooManyFunctions or ShuttingDown.
+        Raises ArgumentTooLarge, InvalidArgument, QueueFull, FunctionDraining, JournalFull,
+        TooManyFunctions or ShuttingDown.
         """
         if self.draining:
             raise ShuttingDown
@@ -132,45 +162,87 @@ class Engine:
             job = queue.uniques.get(key)
             if job is not None:
                 return self._join(job, client)
-        if queue.maxqueue is not UNLIMITED and 0 < queue.maxqueue[priority] <= queue.total:
-            raise QueueFull
+        if not queue.admits:
+            queue.check_admission(priority)
+        if client is None and (self.journal_full or len(payload) > self._journal.room_bytes):
+            raise JournalFull
 
-        handle = b"%b:%d" % (self.rules.handle_prefix, self._next_number)
-        self._next_number += 1
-        self._submitted += 1
-        job = self._jobs[handle] = Job(handle, queue, unique, payload, priority, client is None)
+        course = self._course
+        number = course.next_number
+        course.next_number = number + 1
+        if number >= self._mark:
+            self._reserve()
+        handle = b"%b:%d" % (self.rules.handle_prefix, number)
+        job = self._jobs[handle] = Job(
+            handle, queue, unique, payload, priority, client is None, self.now_s
+        )
+        self._totals.submitted += 1
+        queue.counters.submitted += 1
         if key is not None:
             queue.uniques[key] = job
         if reducer:
-            job.reducer = reducer
+            life_of(job).reducer = reducer
+        if options is not None or queue.policy is not None:
+            due_s = course.plan(job, options, due_s)
+        lane = None
         if due_s > self.now_s:
-            job.due_s = due_s
             job.state = DELAYED
-            job.timer = self._timers.set(due_s, self._become_due, job)
-            queue.delayed[priority] += 1
-            self._delayed += 1
+            course.delay(job, due_s)
         else:
-            self._enqueue(job)
+            self._dispatch.enqueue(job)
+            lane = queue.lanes[priority]
         if client is None:
-            job.ticket = self._journal.write(PUT, job)
+            job.ticket = self._journal.put(job)
+            if job.ticket:
+                self._stock.add(job, lane)
         else:
             job.watchers = {client: 1}
             client.watching[job] = None
         if queue.idle:
-            self._call(queue)
+            self._dispatch.call(queue)
         return job
 
+    def _join(self, job: Job, client: Client | None) -> Job:
+        if client is None:
+            if not job.background:
+                if self.journal_full or len(job.payload or b"") > self._journal.room_bytes:
+                    raise JournalFull
+                job.background = True
+                job.ticket = self._journal.put(job)
+                if job.ticket:
+                    self._stock.count(job)
+                    if job.attempts or job.life is not None:
+                        self._journal.changed(job)
+            self._totals.coalesced += 1
+            return job
+        if job.watchers is None:
+            job.watchers = {}
+        copies = job.watchers.get(client, 0) + 1
+        if copies > self.rules.copies_max:
+            raise QueueFull(
+                f"this connection waits for this job {self.rules.copies_max:,} times already"
+            )
+        self._totals.coalesced += 1
+        job.watchers[client] = copies
+        client.watching[job] = None
+        return job
+
+    def _reserve(self) -> None:
+        """Tells the journal which numbers are in use, or may be soon."""
+        self._mark = self._course.next_number + _NUMBERS_AHEAD
+        self._journal.note(Mark(self._mark))
+
     def status(self, handle: bytes) -> JobStatistics | None:
-        """The job with this handle, or None: it is unknown, or finished and forgotten."""
+        """The unfinished job with this handle, or None."""
         job = self._jobs.get(handle)
-        return None if job is None else _job_statistics(job)
+        return None if job is None else self.describe(job)
 
     def status_by_unique(self, unique: bytes) -> JobStatistics | None:
         """The unfinished job with this unique, of whichever function has one."""
         for queue in self._functions.values():
             job = queue.uniques.get(unique)
             if job is not None:
-                return _job_statistics(job)
+                return self.describe(job)
         return None
 
     def leave(self, client: Client) -> None:
@@ -183,9 +255,8 @@ class Engine:
         for job in watching:
             assert job.watchers is not None, "who watches is watched"
             del job.watchers[client]
-            if not job.wanted and job.state is not RUNNING:
-                self._abandoned += 1
-                self._remove(job, ABANDON)
+            if not job.wanted and job.worker is None:
+                self._course.abandon(job)
 
     # ---- workers
 
@@ -203,66 +274,50 @@ class Engine:
             raise TooManyFunctions(
                 f"a connection can do at most {self.rules.worker_functions_max:,} functions"
             )
-        worker.first_turn -= 1
-        worker.abilities[queue] = Ability(timeout_s, worker.first_turn)
-        worker.abilities.move_to_end(queue, last=False)
-        queue.workers += 1
-        if worker.asleep:
-            queue.idle[worker] = None
-            self._call(queue)
-        else:
-            worker.absent[queue] = None
+        self._dispatch.able(worker, queue, timeout_s)
 
     def cannot_do(self, worker: Worker, function: bytes) -> None:
         """The worker can't do it any more.  Jobs that it holds stay its own."""
         queue = self._functions.get(function)
         if queue is not None and queue in worker.abilities:
-            self._unable(worker, queue)
+            self._dispatch.unable(worker, queue)
 
     def reset_abilities(self, worker: Worker) -> None:
         """The worker can do nothing any more.  Jobs that it holds stay its own."""
         for queue in list(worker.abilities):
-            self._unable(worker, queue)
+            self._dispatch.unable(worker, queue)
 
     def grab(self, worker: Worker) -> Job | None:
         """Gives the worker its next job, or None.
 
-        High before normal before low over all that it can do; among functions in turn; inside a
-        function in order of arrival.
+        ``worker.ticket`` says what has to be durable before it may hear of it.
         """
         worker.asleep = False
         called_for = worker.called_for
         if called_for is not None:
-            self._arrived(worker)
-        job = None if self.draining else self._next_job(worker)
+            self._dispatch.arrived(worker)
+        job = self._dispatch.take(worker)
+        while job is not None and self._course.is_over(job):
+            self._course.expire_taken(job)
+            job = self._dispatch.take(worker)
         if job is not None:
-            self._assign(job, worker)
+            self._course.assign(job, worker)
         if called_for is not None:
-            self._call(called_for)
+            self._dispatch.call(called_for)
         return job
 
     def sleep(self, worker: Worker) -> None:
         """The worker waits to be woken; that is at once if there is a job that nobody comes for."""
-        called_for = worker.called_for
-        if called_for is not None:
-            self._arrived(worker)
-        worker.asleep = True
-        for queue in worker.absent:
-            queue.idle[worker] = None
-        worker.absent.clear()
-        uncalled = None if self.draining else self._next_queue(worker, uncalled=True)
-        if uncalled is not None:
-            self._wake(worker, uncalled[0])
-        if called_for is not None:
-            # It was to fetch a job of this function, and now may come for another's.
-            self._call(called_for)
+        self._dispatch.sleep(worker)
 
     def report(self, worker: Worker | None, handle: bytes, report: Report, data: bytes) -> bool:
         """Something on the way, for whoever waits.  False: the job is not this worker's."""
         job = self._held(worker, handle)
         if job is None:
             return False
-        self._tell(job, report, data)
+        if report is DATA and job.queue.policy is not None:
+            self._course.keep_output(job, data)
+        _tell(job, report, data)
         return True
 
     def progress(
@@ -272,14 +327,16 @@ class Engine:
         numerator: int,
         denominator: int,
         as_sent: bytes,
+        text: str = "",
     ) -> bool:
         """How far the job is; clients get it ``as_sent``.  False: the job is not this worker's."""
         job = self._held(worker, handle)
         if job is None:
             return False
-        job.numerator = numerator
-        job.denominator = denominator
-        self._tell(job, STATUS, as_sent)
+        job.progress = numerator, denominator
+        if text:
+            life_of(job).text = text
+        _tell(job, STATUS, as_sent)
         return True
 
     def complete(self, worker: Worker | None, handle: bytes, result: bytes) -> bool:
@@ -287,45 +344,120 @@ class Engine:
         job = self._held(worker, handle)
         if job is None:
             return False
-        self._completed += 1
-        self._end(job, END, COMPLETED, result)
+        self._course.complete(job, result)
         return True
 
     def fail(self, worker: Worker | None, handle: bytes) -> bool:
-        """The job failed for good.  False: it is not this worker's."""
+        """The attempt failed.  False: the job is not this worker's."""
         job = self._held(worker, handle)
         if job is None:
             return False
-        self._failed += 1
-        self._end(job, END, FAILED, b"")
+        self._course.end_attempt(job, "fail", b"")
         return True
 
     def exception(self, worker: Worker | None, handle: bytes, exception: bytes) -> bool:
-        """The job failed for good, and says why.  False: it is not this worker's."""
+        """The attempt failed, and the worker says why.  False: the job is not this worker's."""
         job = self._held(worker, handle)
         if job is None:
             return False
-        self._failed += 1
-        self._end(job, END, EXCEPTION, exception)
+        self._course.end_attempt(job, "exception", exception)
         return True
 
     def lose(self, worker: Worker) -> None:
-        """The worker went away: what it held goes back to the end of its queues."""
+        """The worker went away: what it held goes back to its queues, or ends."""
         self.reset_abilities(worker)
-        jobs, worker.jobs = worker.jobs, {}
-        for job in jobs:
-            self._lose(job)
+        for job in list(worker.jobs):
+            self._course.lose(job)
 
-    # ---- operators
+    def _held(self, worker: Worker | None, handle: bytes) -> Job | None:
+        """The job if the worker holds it; a late or foreign report is counted."""
+        job = self._jobs.get(handle)
+        if job is None or job.worker is None or job.worker is not worker:
+            self._totals.stale += 1
+            return None
+        return job
+
+    # ---- operators: one job
 
     def cancel(self, handle: bytes) -> bool:
-        """Ends a job; its clients hear that it failed.  False: there is no such job."""
+        """Ends an unfinished job; its clients hear that it failed.  False: there is none."""
         job = self._jobs.get(handle)
         if job is None:
             return False
-        self._cancelled += 1
-        self._end(job, CANCEL, FAILED, b"")
+        self._course.cancel(job)
         return True
+
+    def retry(self, handle: bytes) -> bool:
+        """Runs a job now that ended or that waits for its time.  False: there is no such job.
+
+        Raises InvalidArgument if it is queued or running, or completed, or if another unfinished
+        job has its unique.
+        """
+        job = self._jobs.get(handle)
+        if job is not None:
+            if job.state not in (DELAYED, RETRYING):
+                raise InvalidArgument(f"the job is {job.state}: there is nothing to retry")
+            self._course.become_due(job)
+            return True
+        job = self._archive.jobs.get(handle)
+        if job is None:
+            return False
+        if job.state == "completed":
+            raise InvalidArgument("the job is completed: submit it again to have it done again")
+        if job.unique and job.key in job.queue.uniques:
+            raise InvalidArgument("an unfinished job has the same unique: it stands for this one")
+        self._course.revive(job)
+        return True
+
+    def purge(self, handle: bytes) -> bool:
+        """Forgets a dead letter, or a finished job that is kept.  False: there is none."""
+        job = self._archive.jobs.get(handle)
+        if job is None:
+            return False
+        self._archive.forget(job)
+        return True
+
+    def find(self, handle: bytes) -> Job | None:
+        """The job with this handle, unfinished, dead or kept."""
+        return self._jobs.get(handle) or self._archive.jobs.get(handle)
+
+    def attempts_max(self, job: Job) -> int | None:
+        """How many attempts the job may have; None: any number."""
+        return allowed_attempts(job, self.rules.job_retries)
+
+    def describe(self, job: Job) -> JobStatistics:
+        """A job as it is now."""
+        return job_statistics(job, self.rules.job_retries)
+
+    # ---- operators: many jobs
+
+    def select(self, selection: Selection, offset: int = 0, count: int = 1000) -> Selected:
+        """At most ``count`` of the jobs that are meant: the unfinished ones oldest first, then
+        those that ended in the order of their ends.
+
+        It looks at a bounded number of them; go on at ``next_offset``, less the number of those
+        that were forgotten, or changed sides, in between.
+        """
+        return select(
+            chain(
+                self._jobs.values() if selection.unfinished else (),
+                self._archive.jobs.values() if selection.ended else (),
+            ),
+            Matcher(selection, self.now_s),
+            offset,
+            count,
+        )
+
+    def peek(self, function: bytes, count: int) -> list[Job]:
+        """The jobs of a function that would be given out next, in order."""
+        queue = self._functions.get(function)
+        return [] if queue is None else next_jobs(queue, count)
+
+    def jobs(self) -> Iterator[JobStatistics]:
+        """Every unfinished job, oldest first."""
+        return map(self.describe, self._jobs.values())
+
+    # ---- operators: functions
 
     def create_function(self, function: bytes) -> None:
         """Makes a function known.  Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions."""
@@ -335,7 +467,19 @@ class Engine:
     def function(self, function: bytes) -> QueueStatistics | None:
         """The function with this name, or None."""
         queue = self._functions.get(function)
-        return None if queue is None else _queue_statistics(queue)
+        return None if queue is None else queue_statistics(queue)
+
+    def functions(self) -> Iterator[QueueStatistics]:
+        """Every function, oldest first."""
+        return map(queue_statistics, self._functions.values())
+
+    def sizes(self) -> Iterator[QueueSizes]:
+        """The same in short."""
+        return map(queue_sizes, self._functions.values())
+
+    def function_names(self) -> Iterator[bytes]:
+        """The name of every function, oldest first."""
+        return iter(self._functions)
 
     def drop_function(self, function: bytes) -> Drop:
         """Forgets a function, unless that would lose jobs or surprise workers."""
@@ -344,10 +488,24 @@ class Engine:
             return "unknown"
         if queue.workers or queue.running:
             return "in use"
-        if queue.total:
+        if function_is_kept(queue):
             return "queued"  # gearmand drops it, and loses its jobs
+        self.steer(function, paused=False, draining=False)
         del self._functions[function]
         return "dropped"
+
+    def steer(self, function: bytes, *, paused: bool, draining: bool) -> None:
+        """``paused``: no job is given out.  ``draining``: no new job is taken.
+
+        Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions.
+        """
+        queue = self._queue(function)
+        if (queue.paused, queue.draining) == (paused, draining):
+            return
+        queue.paused, queue.draining = paused, draining
+        self._fit(queue)
+        self._journal.note(FunctionChange(function, paused, draining))
+        self._dispatch.call(queue)
 
     def limit(self, function: bytes, maxqueue: Maxqueue) -> None:
         """Sets how many unfinished jobs a function may have when a job of high, normal or low
@@ -359,6 +517,7 @@ class Engine:
         queue = self._functions.get(function)
         if queue is not None:
             queue.maxqueue = maxqueue
+            self._fit(queue)
         elif maxqueue is UNLIMITED:
             self._maxqueues.pop(function, None)
         else:
@@ -374,45 +533,98 @@ class Engine:
                 yield queue.name, queue.maxqueue
         yield from self._maxqueues.items()
 
-    def functions(self) -> Iterator[QueueStatistics]:
-        """Every function, oldest first."""
-        return map(_queue_statistics, self._functions.values())
+    def set_policy(self, pattern: bytes, policy: Policy | None) -> bool:
+        """Sets the policy of a function, or of all that match a shell pattern; None takes it back.
 
-    def jobs(self) -> Iterator[JobStatistics]:
-        """Every unfinished job, oldest first."""
-        return map(_job_statistics, self._jobs.values())
+        Returns whether that changed anything.  Raises InvalidArgument if there are too many.
+        """
+        if policy is None:
+            if not self.policies.take_back(pattern):
+                return False
+        else:
+            self.policies.set(pattern, policy)
+        self._journal.note(policy_change(pattern, policy))
+        matches = matcher(pattern)
+        self._fit_all([queue for queue in self._functions.values() if matches(queue.name)])
+        return True
+
+    def _fit_all(self, queues: Iterable[FunctionQueue], restored: bool = False) -> None:
+        """These functions find out anew which policy they have."""
+        changed = []
+        for queue in queues:
+            policy = self.policies.of(queue.name)
+            if restored or policy != queue.policy:
+                queue.policy = policy
+                self._fit(queue)
+                changed.append(queue)
+        for queue in changed:
+            self._archive.sweep_later(queue)
+            self._dispatch.call(queue)
 
     def statistics(self) -> EngineStatistics:
         """Counters and sizes."""
-        return EngineStatistics(
-            functions=len(self._functions),
-            jobs=len(self._jobs),
-            queued=len(self._jobs) - self._running - self._delayed,
-            delayed=self._delayed,
-            running=self._running,
-            submitted=self._submitted,
-            coalesced=self._coalesced,
-            completed=self._completed,
-            failed=self._failed,
-            lost=self._lost,
-            timed_out=self._timed_out,
-            gave_up=self._gave_up,
-            cancelled=self._cancelled,
-            abandoned=self._abandoned,
-            stale=self._stale,
-            wakes=self._wakes,
-            passed_over=self._passed_over,
+        return engine_statistics(
+            self._course, self._dispatch, self._archive, self._stock, len(self._functions)
         )
 
+    # ---- the journal
+
+    def restore(self, records: Iterable[Record]) -> list[str]:
+        """Takes over what the journal has; to be called once, before anything else.
+
+        Returns sentences about records that made no sense.
+        """
+        restorer = Restorer(
+            self._restored_queue, self._course, self._archive, self._stock, self.policies
+        )
+        restorer.restore(records)
+        self._course.next_number = max(self._course.next_number, restorer.first_number)
+        self._fit_all(self._functions.values(), restored=True)
+        restorer.place()
+        self._reserve()
+        return restorer.refused
+
+    def restock(self, numbers: Sequence[int], payloads: Mapping[int, bytes]) -> None:
+        """The journal was asked for the payloads of these jobs, and has read some of them, or as
+        many as it may at a time."""
+        queues, missing = self._stock.arrived(numbers, payloads)
+        for job in missing:
+            self._course.give_up_bare(job)
+        for queue in queues:
+            queue.dry = False
+            self._dispatch.refit(queue)
+            self._dispatch.call(queue)
+
     # ---- functions
+
+    def _queue(self, function: bytes) -> FunctionQueue:
+        """The function with this name, made known if need be."""
+        return self._functions.get(function) or self._new_function(function)
 
     def _new_function(self, function: bytes) -> FunctionQueue:
         check_function(function)
         maxqueue = self._maxqueues.pop(function, None)
         if maxqueue is None:
             self._check_room()
-        queue = self._functions[function] = FunctionQueue(function, maxqueue or UNLIMITED)
+        queue = self._restored_queue(function)
+        if maxqueue is not None:
+            queue.maxqueue = maxqueue
+        if maxqueue is not None or queue.policy is not None:
+            self._fit(queue)
         return queue
+
+    def _restored_queue(self, function: bytes) -> FunctionQueue:
+        """The function with this name, whatever limits say: it was taken once."""
+        queue = self._functions.get(function)
+        if queue is None:
+            queue = FunctionQueue(function, self.policies.of(function))
+            self._functions[function] = queue
+        return queue
+
+    def _fit(self, queue: FunctionQueue) -> None:
+        """Something was decided about the function."""
+        queue.fit()
+        self._dispatch.fit(queue)
 
     def _check_room(self) -> None:
         if len(self._functions) + len(self._maxqueues) >= self.rules.functions_max:
@@ -420,272 +632,8 @@ class Engine:
                 f"this server knows {self.rules.functions_max:,} functions, and that is its limit"
             )
 
-    # ---- the life of a job
 
-    def _join(self, job: Job, client: Client | None) -> Job:
-        if client is None:
-            self._coalesced += 1
-            if not job.background:
-                job.background = True
-                job.ticket = self._journal.write(PUT, job)
-            return job
-        if job.watchers is None:
-            job.watchers = {}
-        copies = job.watchers.get(client, 0) + 1
-        if copies > self.rules.copies_max:
-            raise QueueFull(
-                f"this connection waits for this job {self.rules.copies_max:,} times already"
-            )
-        self._coalesced += 1
-        job.watchers[client] = copies
-        client.watching[job] = None
-        return job
-
-    def _enqueue(self, job: Job) -> None:
-        queue = job.queue
-        lane = queue.lane(job.priority)
-        lane.push(job)
-        queue.queued += 1
-        if lane.count == 1:
-            self._ready[job.priority][queue] = None
-
-    def _dequeued(self, queue: FunctionQueue, priority: Priority, left: int) -> None:
-        """A lane lost a job and has ``left``."""
-        queue.queued -= 1
-        if not left:
-            del self._ready[priority][queue]
-
-    def _become_due(self, job: Job) -> None:
-        queue = job.queue
-        job.state = BECOME_DUE[job.state]
-        job.timer = None
-        queue.delayed[job.priority] -= 1
-        self._delayed -= 1
-        self._enqueue(job)
-        self._call(queue)
-
-    def _next_job(self, worker: Worker) -> Job | None:
-        found = self._next_queue(worker)
-        if found is None:
-            return None
-        queue, priority = found
-        lane = queue.lane(priority)
-        job = lane.pop()
-        self._dequeued(queue, priority, lane.count)
-        return job
-
-    def _assign(self, job: Job, worker: Worker) -> None:
-        queue = job.queue
-        job.state = ASSIGN[job.state]
-        job.worker = worker
-        worker.jobs[job] = None
-        queue.running += 1
-        self._running += 1
-        ability = worker.abilities[queue]
-        if len(worker.abilities) > 1:
-            worker.last_turn += 1
-            ability.turn = worker.last_turn
-            worker.abilities.move_to_end(queue)
-        if ability.timeout_s:
-            job.timer = self._timers.set(self.now_s + ability.timeout_s, self._time_out, job)
-
-    def _release(self, job: Job) -> None:
-        """A running job leaves its worker."""
-        worker = job.worker
-        assert worker is not None, "a running job has a worker"
-        worker.jobs.pop(job, None)
-        job.worker = None
-        job.queue.running -= 1
-        self._running -= 1
-
-    def _time_out(self, job: Job) -> None:
-        self._timed_out += 1
-        self._lose(job)
-
-    def _lose(self, job: Job) -> None:
-        """A running job lost its worker: it goes back to the end of its lane, or ends."""
-        self._lost += 1
-        job.losses += 1
-        if not job.wanted:
-            self._abandoned += 1
-            self._remove(job, ABANDON)
-            return
-        if not may_retry(job.losses, self.rules.job_retries):
-            self._gave_up += 1
-            self._end(job, END, FAILED, b"")
-            return
-        self._release(job)
-        if job.timer is not None:
-            self._timers.cancel(job.timer)
-            job.timer = None
-        job.numerator = job.denominator = 0
-        job.state = REQUEUE[job.state]
-        self._enqueue(job)
-        self._call(job.queue)
-
-    def _tell(self, job: Job, report: Report, data: bytes) -> None:
-        if job.watchers:
-            for client, copies in job.watchers.items():
-                client.port.job_reported(job, report, data, copies)
-
-    def _end(self, job: Job, move: Move, outcome: Outcome, data: bytes) -> None:
-        watchers = job.watchers
-        self._remove(job, move)
-        if watchers:
-            for client, copies in watchers.items():
-                del client.watching[job]
-                client.port.job_ended(job, outcome, data, copies)
-
-    def _remove(self, job: Job, move: Move) -> None:
-        """Forgets a job in whatever state it is, and writes that down."""
-        queue = job.queue
-        before, job.state = job.state, move[job.state]
-        if before is RUNNING:
-            self._release(job)
-        elif before is QUEUED:
-            lane = queue.lane(job.priority)
-            lane.discard()
-            self._dequeued(queue, job.priority, lane.count)
-        else:
-            queue.delayed[job.priority] -= 1
-            self._delayed -= 1
-        if job.timer is not None:
-            self._timers.cancel(job.timer)
-            job.timer = None
-        del self._jobs[job.handle]
-        if job.unique:
-            key = job.key
-            if key is not None:
-                del queue.uniques[key]
-        if job.background:
-            self._journal.write(DONE, job)
-
-    def _held(self, worker: Worker | None, handle: bytes) -> Job | None:
-        """The job if the worker holds it; a late or foreign report is counted."""
-        job = self._jobs.get(handle)
-        if job is None or job.worker is None or job.worker is not worker:
-            self._stale += 1
-            return None
-        return job
-
-    # ---- turns and wake-ups
-
-    def _unable(self, worker: Worker, queue: FunctionQueue) -> None:
-        del worker.abilities[queue]
-        queue.workers -= 1
-        if queue in worker.absent:
-            del worker.absent[queue]
-        else:
-            del queue.idle[worker]
-        if worker.called_for is queue:
-            # It was told to come, and comes for nothing: somebody else has to.
-            self._arrived(worker)
-            worker.asleep = False
-            self._call(queue)
-
-    def _next_queue(
-        self, worker: Worker, uncalled: bool = False
-    ) -> tuple[FunctionQueue, Priority] | None:
-        """From where the worker is served next; ``uncalled`` is that of ``_first_in_turn``."""
-        for priority in PRIORITIES:
-            ready = self._ready[priority]
-            if ready:
-                queue = self._first_in_turn(worker, ready, uncalled)
-                if queue is not None:
-                    return queue, priority
-        return None
-
-    def _first_in_turn(
-        self, worker: Worker, ready: dict[FunctionQueue, None], uncalled: bool
-    ) -> FunctionQueue | None:
-        """Of the functions with queued jobs, the one whose turn it is for this worker.
-
-        It looks through the shorter of the two: what is ready, or what the worker can do.  Both
-        ways give the same answer, because abilities stand in the order of their turns.
-
-        ``uncalled`` leaves out those for whose every job a woken worker is on its way.
-        """
-        abilities = worker.abilities
-        if len(ready) < len(abilities):
-            first, turn = None, 0
-            for queue in ready:
-                ability = abilities.get(queue)
-                if (
-                    ability is not None
-                    and (first is None or ability.turn < turn)
-                    and not (uncalled and self._all_called(queue))
-                ):
-                    first, turn = queue, ability.turn
-            return first
-        for queue in abilities:
-            if queue in ready and not (uncalled and self._all_called(queue)):
-                return queue
-        return None
-
-    def _all_called(self, queue: FunctionQueue) -> bool:
-        return queue.coming >= queue.queued * self.rules.wakes_per_job
-
-    def _call(self, queue: FunctionQueue) -> None:
-        """Wakes sleeping workers, as many as there are queued jobs that nobody comes for."""
-        if self.draining:
-            return
-        while queue.idle and not self._all_called(queue):
-            worker, _ = queue.idle.popitem(last=False)
-            worker.absent[queue] = None
-            if worker.asleep and worker.called_for is None:
-                self._wake(worker, queue)
-
-    def _wake(self, worker: Worker, queue: FunctionQueue) -> None:
-        worker.called_for = queue
-        queue.coming += 1
-        self._wakes += 1
-        worker.patience = self._timers.set(
-            self.now_s + self.rules.wake_patience_s, self._pass_over, worker
-        )
-        worker.port.wake()
-
-    def _arrived(self, worker: Worker) -> None:
-        """A woken worker came, or won't come any more."""
-        queue = worker.called_for
-        assert queue is not None, "only who was called arrives"
-        queue.coming -= 1
-        worker.called_for = None
-        if worker.patience is not None:
-            self._timers.cancel(worker.patience)
-            worker.patience = None
-
-    def _pass_over(self, worker: Worker) -> None:
-        """A woken worker takes too long.  It may still come; another is woken for the job."""
-        queue = worker.called_for
-        assert queue is not None, "who is waited for was called"
-        self._passed_over += 1
-        self._arrived(worker)
-        worker.asleep = False
-        self._call(queue)
-
-
-def _job_statistics(job: Job) -> JobStatistics:
-    return JobStatistics(
-        handle=job.handle,
-        function=job.queue.name,
-        unique=job.unique,
-        state=job.state,
-        background=job.background,
-        waiting=job.waiting,
-        wanted=job.wanted,
-        losses=job.losses,
-        numerator=job.numerator,
-        denominator=job.denominator,
-    )
-
-
-def _queue_statistics(queue: FunctionQueue) -> QueueStatistics:
-    high, normal, low = (0 if lane is None else lane.count for lane in queue.lanes)
-    return QueueStatistics(
-        function=queue.name,
-        queued=(high, normal, low),
-        delayed=(queue.delayed[0], queue.delayed[1], queue.delayed[2]),
-        running=queue.running,
-        workers=queue.workers,
-        maxqueue=queue.maxqueue,
-    )
+def _tell(job: Job, report: Report, data: bytes) -> None:
+    if job.watchers:
+        for client, copies in job.watchers.items():
+            client.port.job_reported(job, report, data, copies)

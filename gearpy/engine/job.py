@@ -5,34 +5,65 @@ from typing import TYPE_CHECKING, Final, Literal, final
 from gearpy.priority import Priority
 
 if TYPE_CHECKING:
+    from gearpy.engine.life import Life
     from gearpy.engine.peers import Client, Worker
+    from gearpy.engine.policy import Policy
     from gearpy.engine.queue import FunctionQueue
     from gearpy.engine.timers import Timer
 
-JobState = Literal["delayed", "queued", "running", "ended"]
+JobState = Literal[
+    "queued",
+    "delayed",
+    "running",
+    "retrying",
+    "completed",
+    "failed",
+    "dead",
+    "cancelled",
+    "expired",
+]
 
-DELAYED: Final[JobState] = "delayed"  # waits for its time
 QUEUED: Final[JobState] = "queued"  # waits for a worker
+DELAYED: Final[JobState] = "delayed"  # waits for its time
 RUNNING: Final[JobState] = "running"  # a worker holds it
-ENDED: Final[JobState] = "ended"  # forgotten by the engine
+RETRYING: Final[JobState] = "retrying"  # failed, and waits for the time of its next attempt
+COMPLETED: Final[JobState] = "completed"
+FAILED: Final[JobState] = "failed"  # for good
+DEAD: Final[JobState] = "dead"  # out of attempts: kept until an operator decides
+CANCELLED: Final[JobState] = "cancelled"  # by an operator or a client, or nobody waits any more
+EXPIRED: Final[JobState] = "expired"  # its time was over before it could be started
+
+UNFINISHED: Final = (QUEUED, DELAYED, RUNNING, RETRYING)
+FINISHED: Final = (COMPLETED, FAILED, CANCELLED, EXPIRED)
 
 Move = dict[JobState, JobState]
 
+_WAITING: Final = (QUEUED, DELAYED, RETRYING)
+
 # job.state = ASSIGN[job.state].  A KeyError here is a bug of ours, never the peer's.
-BECOME_DUE: Final[Move] = {DELAYED: QUEUED}
+BECOME_DUE: Final[Move] = {DELAYED: QUEUED, RETRYING: QUEUED}
 ASSIGN: Final[Move] = {QUEUED: RUNNING}
-REQUEUE: Final[Move] = {RUNNING: QUEUED}  # the worker went away, or ran out of time
-END: Final[Move] = {RUNNING: ENDED}  # completed, failed, excepted, or lost once too often
-CANCEL: Final[Move] = {DELAYED: ENDED, QUEUED: ENDED, RUNNING: ENDED}
-ABANDON: Final[Move] = {DELAYED: ENDED, QUEUED: ENDED, RUNNING: ENDED}  # nobody waits any more
+REQUEUE: Final[Move] = {RUNNING: QUEUED}  # lost its worker, or failed and is tried again at once
+RETRY: Final[Move] = {RUNNING: RETRYING}  # the same, but not at once
+COMPLETE: Final[Move] = {RUNNING: COMPLETED}
+FAIL: Final[Move] = {RUNNING: FAILED}  # for good: its worker said so, or it was lost too often
+# Its policy allows no further attempt; or its payload is lost.
+BURY: Final[Move] = {RUNNING: DEAD, QUEUED: DEAD}
+CANCEL: Final[Move] = dict.fromkeys(UNFINISHED, CANCELLED)
+EXPIRE: Final[Move] = dict.fromkeys(_WAITING, EXPIRED)
+REVIVE: Final[Move] = dict.fromkeys((DEAD, FAILED, CANCELLED, EXPIRED), QUEUED)  # by an operator
 
 MOVES: Final[dict[str, Move]] = {
     "become due": BECOME_DUE,
     "assign": ASSIGN,
     "requeue": REQUEUE,
-    "end": END,
+    "retry": RETRY,
+    "complete": COMPLETE,
+    "fail": FAIL,
+    "bury": BURY,
     "cancel": CANCEL,
-    "abandon": ABANDON,
+    "expire": EXPIRE,
+    "revive": REVIVE,
 }
 
 Report = Literal["data", "warning", "status"]
@@ -43,12 +74,15 @@ STATUS: Final[Report] = "status"  # numerator NUL denominator
 
 Outcome = Literal["completed", "failed", "exception"]
 
-COMPLETED: Final[Outcome] = "completed"
-FAILED: Final[Outcome] = "failed"
+SUCCESS: Final[Outcome] = "completed"
+FAILURE: Final[Outcome] = "failed"
 EXCEPTION: Final[Outcome] = "exception"
 
 Watchers = dict["Client", int]
 Key = bytes | tuple[bytes]
+
+
+NO_PROGRESS: Final = (0, 0)
 
 
 @final
@@ -59,20 +93,25 @@ class Job:
     own copy of what the worker reports.  None stands for nobody, which is the usual case in the
     background.  ``background`` is an interest of its own: it keeps the job alive whoever leaves.
 
-    ``ticket`` is the journal's number for its creation; 0 when it is not journalled.
+    ``ticket`` is the journal's number for what was last written of it that somebody waits for; 0
+    when it is not journalled.  ``life`` holds what only some jobs have.
+
+    There may be millions of jobs, so each slot is weighed.
     """
 
     __slots__ = (
+        "attempts",
         "background",
-        "denominator",
+        "created_s",
         "due_s",
         "handle",
+        "life",
         "losses",
-        "numerator",
         "payload",
         "priority",
+        "progress",
         "queue",
-        "reducer",
+        "since_s",
         "state",
         "ticket",
         "timer",
@@ -86,33 +125,46 @@ class Job:
         handle: bytes,
         queue: "FunctionQueue",
         unique: bytes,
-        payload: bytes,
+        payload: bytes | None,
         priority: Priority,
         background: bool,
+        now_s: float,
     ) -> None:
         self.handle = handle
         self.queue = queue
         self.unique = unique
-        self.payload = payload
+        self.payload = payload  # None: on disk only
         self.priority = priority
         self.background = background
         self.state: JobState = QUEUED
         self.watchers: Watchers | None = None
         self.worker: Worker | None = None
         self.ticket = 0
+        self.attempts = 0  # how often it was given to a worker
         self.losses = 0  # how often a worker went away or ran out of time with it
-        self.numerator = 0
-        self.denominator = 0
-        self.reducer = b""
+        self.progress = NO_PROGRESS  # numerator, denominator
+        self.created_s = now_s
+        self.since_s = now_s  # in this state
         self.due_s = 0.0  # seconds since the epoch; 0: at once
-        self.timer: Timer | None = (
-            None  # of a delayed job its due time, of a running one its deadline
-        )
+        # Of a job that waits for its time that time, of a running one its deadline.
+        self.timer: Timer | None = None
+        self.life: Life | None = None
+
+    @property
+    def number(self) -> int:
+        """The number at the end of its handle."""
+        return int(self.handle.rpartition(b":")[2])
+
+    @property
+    def place(self) -> int:
+        """Where it stands in its queue: lower numbers come first."""
+        return (self.life.place if self.life is not None else 0) or self.number
 
     @property
     def key(self) -> Key | None:
         """What makes this job the same as another of its function; None when nothing does."""
-        return coalescing_key(self.unique, self.payload)
+        assert self.payload is not None or self.unique != b"-", "such a payload stays in memory"
+        return coalescing_key(self.unique, self.payload or b"")
 
     @property
     def waiting(self) -> int:
@@ -123,6 +175,14 @@ class Job:
     def wanted(self) -> bool:
         """Whether anybody still cares: a client that waits, or a background submission."""
         return self.background or bool(self.watchers)
+
+    @property
+    def policy(self) -> "Policy | None":
+        """What counts for it: what its client asked for, then what its function's policy says."""
+        life = self.life
+        if life is None or life.policy is None:
+            return self.queue.policy
+        return life.policy.over(self.queue.policy)
 
 
 def coalescing_key(unique: bytes, payload: bytes) -> Key | None:

@@ -43,7 +43,7 @@ class Worker:
     ``abilities`` are in the order of their turns: the newest registration first, what was just
     served last (gearmand 2's round robin).  ``absent`` are those of them in whose ``idle`` it is
     not listed. ``called_for`` is the function that it was woken for, until it shows up or
-    ``patience`` ends.
+    ``patience`` ends.  ``ticket`` is what its last assignment waits for: see ``Engine.grab``.
     """
 
     __slots__ = (
@@ -56,15 +56,17 @@ class Worker:
         "last_turn",
         "patience",
         "port",
+        "ticket",
     )
 
     def __init__(self, port: Sleeper) -> None:
         self.port = port
         self.abilities: OrderedDict[FunctionQueue, Ability] = OrderedDict()
         self.absent: dict[FunctionQueue, None] = {}
-        self.jobs: dict[Job, None] = {}
+        self.jobs: dict[Job, int] = {}  # that it holds: what each assignment waits for
         self.asleep = False
         self.called_for: FunctionQueue | None = None
         self.patience: Timer | None = None
         self.first_turn = 0
         self.last_turn = 0
+        self.ticket = 0

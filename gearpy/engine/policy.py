@@ -1,83 +1,589 @@
-"""Limits and decisions as pure functions of plain values."""
+"""What an operator decides about the jobs of a function, as plain values and pure functions."""
 
+import dataclasses
+import fnmatch
 import re
+from bisect import insort
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, final
 
-from gearpy.errors import ArgumentTooLarge, InvalidArgument
+from gearpy.engine.rules import FUNCTION_BYTES_MAX, check_function, may_retry
+from gearpy.errors import InvalidArgument
 
-UNIQUE_BYTES_MAX: Final = 64  # gearmand's GEARMAN_MAX_UNIQUE_SIZE
-FUNCTION_BYTES_MAX: Final = 255
-HANDLE_BYTES_MAX: Final = 63  # gearmand's clients keep 64 bytes with a NUL at the end
+Cause = Literal["lost", "timeout", "fail", "exception"]
 
-FOR_EVER: Final = -1
+CAUSES: Final[tuple[Cause, ...]] = ("lost", "timeout", "fail", "exception")
 
-TimeoutUnit = Literal["ms", "s"]
-TIMEOUT_MS_MIN: Final = 1000  # shorter ones are raised, as in gearmand
+Verdict = Literal["final", "used up", "poison"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Backoff that grows: ``base_s`` before the second attempt, each next one ``factor`` times as
+    long, never more than ``cap_s``; then up to ``jitter`` of it more or less, by chance."""
+
+    base_s: float = 1.0
+    factor: float = 2.0
+    cap_s: float = 600.0
+    jitter: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Backoff by a list: seconds before the second attempt, the third, and so on; the last one
+    counts for all further ones.  An empty list: at once."""
+
+    delays_s: tuple[float, ...] = ()
+
+
+Backoff = Exponential | Delays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What an operator decides about jobs."""
+class Policy:
+    """What is decided for a function, or for one job.  None: nothing is said about it."""
 
-    handle_prefix: bytes = b"H:localhost"
-    job_retries: int = FOR_EVER  # attempts after a lost worker or a timeout
-    wakes_per_job: int = 1  # workers to wake for a job; more than one is for impatient fleets
-    wake_patience_s: float = 0.1  # how long a woken worker may take before another is woken
-    functions_max: int = 200_000  # names come from strangers, and each takes about 1 kB for ever
-    worker_functions_max: int = 50_000  # fleets of twenty thousand on one worker exist
-    copies_max: int = 1_000  # submissions of one client that wait for the same job
+    attempts: int | None = None  # in all; none said: as the server's --job-retries
+    retry_on: frozenset[Cause] | None = None
+    backoff: Backoff | None = None
+    poison: int | None = None  # workers lost with a job in a row before it is dead; 0: any number
+    timeout_s: float | None = None  # of an attempt; 0: for ever
+    expires_s: float | None = None  # from submit to the start of an attempt, at most; 0: for ever
+    delay_s: float | None = None  # from submit to the first attempt, at least
+    max_running: int | None = None  # jobs of the function at a time; 0: any number
+    max_running_per_key: int | None = None  # jobs with one key at a time; 0: any number
+    rate_per_minute: int | None = None  # starts within any minute; 0: any number
+    max_queue: int | None = None  # unfinished jobs that a submit may find; 0: any number
+    keep_s: float | None = None  # how long finished jobs are kept; 0: not at all
+    keep_bytes: int | None = None  # of memory for a function's finished jobs, in all
+
+    def over(self, weaker: "Policy | None") -> "Policy":
+        """This policy, completed: what it does not say, ``weaker`` says.
+
+        >>> Policy(attempts=3).over(Policy(attempts=9, poison=2)) == Policy(attempts=3, poison=2)
+        True
+        """
+        if weaker is None or weaker is self:
+            return self
+        said = {name: getattr(weaker, name) for name in FIELDS}
+        for name in FIELDS:
+            value = getattr(self, name)
+            if value is not None:
+                said[name] = value
+        return Policy(**said)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether no field is said."""
+        return self == _NOTHING
+
+    @property
+    def retries(self) -> bool:
+        """Whether it says how attempts are repeated; else they are as without a policy."""
+        return self.attempts is not None or self.retry_on is not None or self.backoff is not None
 
 
-_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
-_CONTROL_BUT_TAB: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+FIELDS: Final = tuple(item.name for item in dataclasses.fields(Policy))
+_NOTHING: Final = Policy()
+
+DEFAULT_ATTEMPTS: Final = 5  # of a policy that says on what or when to retry, but not how often
+DEFAULT_POISON: Final = 5  # of any policy
+DEFAULT_BACKOFF: Final[Backoff] = Exponential()  # of a policy that says how often or on what
+DEFAULT_KEEP_BYTES: Final = 16 << 20
 
 
-def check_function(name: bytes) -> None:
-    """Refuses a function name that is too long, or that could forge lines of the text reports.
+_EXPONENT_MAX: Final = 2**31  # beyond it no attempt will ever come, and floats are not at ease
 
-    A tab is allowed, and escaped in reports: Perl's clients put one between a prefix and a name.
+
+def backoff_s(backoff: Backoff, attempt: int, draw: float) -> float:
+    """Seconds to wait before attempt number ``attempt``; 2 is the first retry.
+
+    ``draw`` is a random number from 0 to 1, which places the delay inside its jitter.
+
+    >>> [backoff_s(Delays((1.0, 5.0)), attempt, 0.5) for attempt in (2, 3, 4)]
+    [1.0, 5.0, 5.0]
+    >>> [backoff_s(Exponential(), attempt, 0.5) for attempt in (2, 3, 4, 5000)]
+    [1.0, 2.0, 4.0, 600.0]
+    >>> [backoff_s(Exponential(base_s=10.0, jitter=0.5), 2, draw) for draw in (0.0, 0.75)]
+    [5.0, 12.5]
+    >>> backoff_s(Delays(()), 2, 0.5)
+    0.0
     """
-    if len(name) > FUNCTION_BYTES_MAX:
-        raise ArgumentTooLarge(
-            f"a function name has at most {FUNCTION_BYTES_MAX} bytes; this one has {len(name):,}"
-        )
-    if _CONTROL_BUT_TAB.search(name):
-        raise InvalidArgument("a function name may not hold control characters other than tab")
+    retry = max(attempt - 2, 0)
+    if isinstance(backoff, Delays):
+        delays_s = backoff.delays_s
+        return delays_s[min(retry, len(delays_s) - 1)] if delays_s else 0.0
+    delay_s = min(_grown(backoff, retry), backoff.cap_s)
+    return delay_s * (1 + backoff.jitter * (2 * draw - 1))
 
 
-def check_unique(unique: bytes) -> None:
-    """Refuses a unique that is too long, in gearmand's words."""
-    if len(unique) > UNIQUE_BYTES_MAX:
-        raise ArgumentTooLarge("Unique value too large")
-
-
-def check_printable(what: str, name: bytes) -> None:
-    """Refuses control characters: text reports are made of tabs and lines."""
-    if _CONTROL.search(name):
-        raise InvalidArgument(f"{what} may not hold control characters")
-
-
-def timeout_s(timeout: int, unit: TimeoutUnit) -> float:
-    """The seconds that a worker means with CAN_DO_TIMEOUT; 0 for no timeout.
-
-    >>> timeout_s(30, "s"), timeout_s(30, "ms"), timeout_s(1500, "ms"), timeout_s(-1, "ms")
-    (30.0, 1.0, 1.5, 0.0)
-    """
-    if timeout <= 0:
+def _grown(backoff: Exponential, retry: int) -> float:
+    if not backoff.base_s:
         return 0.0
-    return float(timeout) if unit == "s" else max(timeout, TIMEOUT_MS_MIN) / 1000
+    try:
+        return backoff.base_s * backoff.factor ** min(retry, _EXPONENT_MAX)
+    except OverflowError:
+        return backoff.cap_s
 
 
-def is_short(timeout: int, unit: TimeoutUnit) -> bool:
-    """Whether it looks like seconds where milliseconds are read, and was raised."""
-    return unit == "ms" and 0 < timeout < TIMEOUT_MS_MIN
+def decide(
+    policy: Policy,
+    cause: Cause,
+    attempts: int,
+    losses: int,
+    crashes: int,
+    job_retries: int,
+    draw: float,
+) -> float | Verdict:
+    """What follows when an attempt ended badly: seconds until the next one, or why there is none.
 
+    ``attempts`` is how often the job was given to a worker, ``losses`` how often one went away or
+    ran out of time with it, ``crashes`` how many went away with it in a row; all of them count the
+    attempt that has just ended.  ``job_retries`` is the server's, ``draw`` as in ``backoff_s``.
 
-def may_retry(losses: int, retries: int) -> bool:
-    """Whether a job that was lost ``losses`` times may run once more.
+    0.0 is: at once.  "final": such an end is not retried.  "used up": it had all its attempts.
+    "poison": it took too many workers with it.
 
-    >>> may_retry(1, FOR_EVER), may_retry(1, 0), may_retry(1, 1), may_retry(2, 1)
-    (True, False, True, False)
+    >>> decide(Policy(timeout_s=9.0), "lost", 1, 1, 1, job_retries=-1, draw=0.5)
+    0.0
+    >>> decide(Policy(timeout_s=9.0), "fail", 1, 0, 0, job_retries=-1, draw=0.5)
+    'final'
+    >>> decide(Policy(attempts=2), "fail", 1, 0, 0, job_retries=-1, draw=0.5)
+    1.0
+    >>> decide(Policy(attempts=2), "fail", 2, 0, 0, job_retries=-1, draw=0.5)
+    'used up'
+    >>> decide(Policy(attempts=9, poison=2), "lost", 2, 2, 2, job_retries=-1, draw=0.5)
+    'poison'
     """
-    return retries < 0 or losses <= retries
+    if cause == "lost" and _is_poison(policy, crashes):
+        return "poison"
+    if not policy.retries:
+        if cause in _RETRIED_ANYWAY and may_retry(losses, job_retries):
+            return 0.0
+        return "final"
+    if policy.retry_on is not None and cause not in policy.retry_on:
+        return "final"
+    if attempts >= (policy.attempts or DEFAULT_ATTEMPTS):
+        return "used up"
+    backoff = DEFAULT_BACKOFF if policy.backoff is None else policy.backoff
+    return backoff_s(backoff, attempts + 1, draw)
+
+
+_RETRIED_ANYWAY: Final[tuple[Cause, ...]] = ("lost", "timeout")
+
+
+def _is_poison(policy: Policy, crashes: int) -> bool:
+    poison = DEFAULT_POISON if policy.poison is None else policy.poison
+    return 0 < poison <= crashes
+
+
+def attempts_max(policy: Policy, job_retries: int) -> int | None:
+    """How many attempts a job has at most; None: any number.
+
+    >>> attempts_max(Policy(attempts=3), -1), attempts_max(Policy(backoff=Delays()), -1)
+    (3, 5)
+    >>> attempts_max(Policy(), -1), attempts_max(Policy(), 2)
+    (None, 3)
+    """
+    if policy.retries:
+        if policy.retry_on == frozenset():
+            return 1
+        return policy.attempts or DEFAULT_ATTEMPTS
+    return None if job_retries < 0 else job_retries + 1
+
+
+# Policies as tables of JSON and TOML, and as words of a command line.
+
+ATTEMPTS_MAX: Final = 1_000_000
+COUNT_MAX: Final = 1_000_000_000
+SECONDS_MAX: Final = 1_000_000_000
+FACTOR_MAX: Final = 1_000
+DELAYS_MAX: Final = 100
+KEEP_BYTES_MAX: Final = 1 << 40
+
+Reader = Callable[[str, object], Any]  # a field's name and value in, what it means out
+
+
+def read_policy(table: object) -> Policy:
+    """The policy of a table as in TOML or JSON; names with dashes or with underscores.
+
+    A value of None is the same as no value.  Raises InvalidArgument whose sentence names the
+    field, its value and what it must be.
+
+    >>> read_policy({"attempts": 3, "timeout-s": 30, "backoff": [1, 5]}) == Policy(
+    ...     attempts=3, timeout_s=30.0, backoff=Delays((1.0, 5.0))
+    ... )
+    True
+    """
+    if not isinstance(table, Mapping):
+        raise InvalidArgument(f"a policy must be a table of its fields, not {shown(table)}")
+    return Policy(**_read_fields(table, _READERS, "a policy"))
+
+
+def policy_table(policy: Policy) -> dict[str, object]:
+    """A policy as a table for JSON, from which ``read_policy`` makes the same one.
+
+    >>> policy_table(Policy(retry_on=frozenset({"timeout", "lost"}), timeout_s=2.0))
+    {'retry_on': ['lost', 'timeout'], 'timeout_s': 2}
+    """
+    said = ((name, getattr(policy, name)) for name in FIELDS)
+    return {name: _plain(value) for name, value in said if value is not None}
+
+
+def read_assignments(texts: Iterable[str]) -> dict[str, object]:
+    """The table for ``read_policy`` from words like ``attempts=5``, as a command line has them.
+
+    A field with nothing behind the sign is None in it: to be removed.  Raises InvalidArgument for
+    what is no assignment, and for a field that is assigned twice.
+
+    >>> read_assignments(["attempts=5", "backoff=1,5,30", "retry-on=lost,timeout"])
+    {'attempts': 5, 'backoff': [1, 5, 30], 'retry_on': ['lost', 'timeout']}
+    >>> read_assignments(["backoff=exponential", "timeout-s=0.5", "expires-s="])
+    {'backoff': 'exponential', 'timeout_s': 0.5, 'expires_s': None}
+    >>> read_assignments(["backoff=exponential,base-s=2,cap-s=60", "retry-on=none"])
+    {'backoff': {'base_s': 2, 'cap_s': 60}, 'retry_on': []}
+    """
+    table: dict[str, object] = {}
+    for text in texts:
+        field, sign, value = text.partition("=")
+        name = _field_name(field.strip())
+        if not sign or not name:
+            raise InvalidArgument(f"{shown(text)} is no assignment; write it like attempts=5")
+        if name in table:
+            raise InvalidArgument(f"{shown(field.strip())} is assigned twice; say it once")
+        table[name] = _assigned(name, value.strip())
+    return table
+
+
+def _field_name(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _assigned(name: str, text: str) -> object:
+    if not text:
+        return None
+    if name not in ("backoff", "retry_on"):
+        return _number_or_text(text)
+    if text in ("none", "exponential"):
+        return [] if name == "retry_on" and text == "none" else text
+    words = [word.strip() for word in text.split(",")]
+    if name == "retry_on":
+        return words
+    if words[0] == "exponential":
+        return read_assignments(words[1:])
+    values = [_number_or_text(word) for word in words]
+    return text if all(isinstance(value, str) for value in values) else values
+
+
+def _number_or_text(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Exponential):
+        if value == Exponential():
+            return "exponential"
+        return {name: _plain(getattr(value, name)) for name in _EXPONENTIAL_READERS}
+    if isinstance(value, Delays):
+        return [_plain(delay_s) for delay_s in value.delays_s] or "none"
+    if isinstance(value, frozenset):
+        return [cause for cause in CAUSES if cause in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _read_fields(
+    table: Mapping[str, object], readers: Mapping[str, Reader], what: str
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field, value in table.items():
+        name = _field_name(field)
+        if name not in readers:
+            raise InvalidArgument(
+                f"{what} has no field {shown(field)}; its fields are {', '.join(readers)}"
+            )
+        if name in values:
+            raise InvalidArgument(f"{what} has {field} twice, with a dash and with an underscore")
+        values[name] = None if value is None else readers[name](field, value)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+_SHOWN_MAX: Final = 60
+
+
+def shown(value: object) -> str:
+    """A value as the sentence about it shows it: never long, and without strange characters.
+
+    >>> shown(True), shown("no"), shown("x" * 1000)[-6:]
+    ('true', "'no'", 'xxx...')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
+
+
+def refusal(field: str, value: object, must_be: str) -> InvalidArgument:
+    """The sentence about a bad value."""
+    return InvalidArgument(f"{field} is {shown(value)}; it must be {must_be}")
+
+
+def whole(low: int, high: int, what: str = "a whole number") -> Reader:
+    """Whole numbers from ``low`` to ``high``."""
+
+    def read(field: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise refusal(field, value, f"{what} from {low} to {high:,}")
+        return value
+
+    return read
+
+
+def number(low: int, high: int, what: str = "a number") -> Reader:
+    """Numbers from ``low`` to ``high``."""
+
+    def read(field: str, value: object) -> float:
+        # What is not a number at all lies between no two numbers, and is refused with the rest.
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not low <= value <= high
+        ):
+            raise refusal(field, value, f"{what} from {low} to {high:,}")
+        return float(value)
+
+    return read
+
+
+_seconds: Final = number(0, SECONDS_MAX, "a number of seconds")
+
+
+def _read_causes(field: str, value: object) -> frozenset[Cause]:
+    must_be = f"a list of some of {', '.join(CAUSES)}"
+    if not isinstance(value, list | tuple):
+        raise refusal(field, value, must_be)
+    for cause in value:
+        if cause not in CAUSES:
+            raise InvalidArgument(f"{field} holds {shown(cause)}; it must be {must_be}")
+    return frozenset(value)
+
+
+_EXPONENTIAL_READERS: Final[dict[str, Reader]] = {
+    "base_s": _seconds,
+    "factor": number(1, FACTOR_MAX),
+    "cap_s": _seconds,
+    "jitter": number(0, 1),
+}
+
+
+def _read_backoff(field: str, value: object) -> Backoff:
+    if isinstance(value, Mapping):
+        return _read_exponential(field, value)
+    if isinstance(value, list | tuple):
+        if len(value) > DELAYS_MAX:
+            raise InvalidArgument(
+                f"{field} has {len(value)} delays; it must have {DELAYS_MAX} at most, and the"
+                " last one counts for all further attempts"
+            )
+        return Delays(tuple(_seconds(f"a delay of {field}", delay_s) for delay_s in value))
+    if value == "none":
+        return Delays()
+    if value == "exponential":
+        return Exponential()
+    raise refusal(
+        field,
+        value,
+        '"none", "exponential", a list of seconds,'
+        f" or a table with {', '.join(_EXPONENTIAL_READERS)}",
+    )
+
+
+def _read_exponential(field: str, table: Mapping[str, object]) -> Exponential:
+    backoff = Exponential(**_read_fields(table, _EXPONENTIAL_READERS, field))
+    if backoff.base_s > backoff.cap_s:
+        raise InvalidArgument(
+            f"base_s of {field} is {backoff.base_s:g}; it must be at most cap_s, which is"
+            f" {backoff.cap_s:g}"
+        )
+    return backoff
+
+
+_count: Final = whole(0, COUNT_MAX)
+
+_READERS: Final[dict[str, Reader]] = {
+    "attempts": whole(1, ATTEMPTS_MAX),
+    "retry_on": _read_causes,
+    "backoff": _read_backoff,
+    "poison": _count,
+    "timeout_s": _seconds,
+    "expires_s": _seconds,
+    "delay_s": _seconds,
+    "max_running": _count,
+    "max_running_per_key": _count,
+    "rate_per_minute": _count,
+    "max_queue": _count,
+    "keep_s": _seconds,
+    "keep_bytes": whole(0, KEEP_BYTES_MAX, "a whole number of bytes"),
+}
+
+
+# Which policy counts for which function.
+
+PATTERNS_MAX: Final = 1_000  # of one origin
+
+Origin = Literal["file", "set"]
+
+_SPECIAL: Final = re.compile(rb"[*?[]")
+_TOKEN: Final = re.compile(rb"\[!?\]?[^]]*\]|.", re.DOTALL)
+
+
+def is_pattern(name: bytes) -> bool:
+    """Whether it may stand for more than the function of that name.
+
+    >>> is_pattern(b"resize"), is_pattern(b"resize_*"), is_pattern(b"[ab]")
+    (False, True, True)
+    """
+    return _SPECIAL.search(name) is not None
+
+
+def matcher(pattern: bytes) -> Callable[[bytes], bool]:
+    """A test of names against a shell pattern; upper and lower case differ.
+
+    >>> matches = matcher(b"image.*")
+    >>> matches(b"image.resize"), matches(b"Image.resize"), matches(b"imagexresize")
+    (True, False, False)
+    """
+    if not is_pattern(pattern):
+        return pattern.__eq__
+    match = re.compile(fnmatch.translate(pattern.decode("latin-1"))).match
+    return lambda name: match(name.decode("latin-1")) is not None
+
+
+def exactness(pattern: bytes) -> tuple[int, int, bytes]:
+    """A key that sorts patterns: the most exact first.
+
+    That is the one with more characters that stand for themselves, then the one with fewer stars,
+    and then by name, so that the order is never by chance.
+
+    >>> sorted([b"*", b"image.*", b"image.?", b"[ij]mage.?"], key=exactness)
+    [b'image.?', b'image.*', b'[ij]mage.?', b'*']
+    """
+    tokens = _TOKEN.findall(pattern)
+    literal = sum(1 for token in tokens if len(token) == 1 and token not in b"*?")
+    return -literal, tokens.count(b"*"), pattern
+
+
+@final
+class PolicyBook:
+    """Policies by function name or shell pattern, from the settings file and set by operators.
+
+    What is set for a pattern hides what the file says for the same pattern.  Several patterns that
+    mean one function complete each other, the most exact one first.
+    """
+
+    __slots__ = ("_file", "_matchers", "_merged", "_patterns", "_set")
+
+    def __init__(self, from_file: Mapping[bytes, Policy] | None = None) -> None:
+        """Raises InvalidArgument for a pattern that can't be one, or if there are too many."""
+        self._file = dict(from_file or {})
+        self._set: dict[bytes, Policy] = {}
+        self._matchers: dict[bytes, Callable[[bytes], bool]] = {}
+        self._patterns: list[bytes] = []  # those that aren't plain names, the most exact first
+        # Functions under the same patterns share one policy.
+        self._merged: dict[tuple[bytes, ...], Policy] = {}
+        if len(self._file) > PATTERNS_MAX:
+            raise InvalidArgument(_too_many(len(self._file)))
+        for pattern in self._file:
+            self._learn(pattern)
+
+    def set(self, pattern: bytes, policy: Policy) -> None:
+        """From now on it counts for the functions that the pattern means.
+
+        Raises InvalidArgument for a pattern that can't be one, or if there are too many.
+        """
+        if pattern not in self._set and len(self._set) >= PATTERNS_MAX:
+            raise InvalidArgument(_too_many(len(self._set) + 1))
+        self._learn(pattern)
+        self._set[pattern] = policy
+        self._merged.clear()
+
+    def take_back(self, pattern: bytes) -> bool:
+        """Forgets what was set for a pattern; the file's policy for it counts again, if there is
+        one.  Whether something had been set."""
+        if self._set.pop(pattern, None) is None:
+            return False
+        if pattern not in self._file:
+            self._unlearn(pattern)
+        self._merged.clear()
+        return True
+
+    def of(self, function: bytes) -> Policy | None:
+        """What counts for a function; None if nobody decided anything about it."""
+        matchers = self._matchers
+        found = tuple(pattern for pattern in self._patterns if matchers[pattern](function))
+        if function in matchers and not is_pattern(function):
+            found = (function, *found)
+        if not found:
+            return None
+        merged = self._merged.get(found)
+        if merged is None:
+            merged = self._merged[found] = self._merge(found)
+        return merged
+
+    def items(self) -> Iterator[tuple[bytes, Origin, Policy]]:
+        """Every pattern that counts, by name, where its policy comes from, and the policy."""
+        for pattern in sorted(self._matchers):
+            policy = self._set.get(pattern)
+            if policy is not None:
+                yield pattern, "set", policy
+            else:
+                yield pattern, "file", self._file[pattern]
+
+    def _merge(self, patterns: tuple[bytes, ...]) -> Policy:
+        merged = Policy()
+        for pattern in patterns:
+            merged = merged.over(
+                self._set[pattern] if pattern in self._set else self._file[pattern]
+            )
+        return merged
+
+    def _learn(self, pattern: bytes) -> None:
+        if pattern not in self._matchers:
+            check_pattern(pattern)
+            self._matchers[pattern] = matcher(pattern)
+            if is_pattern(pattern):
+                insort(self._patterns, pattern, key=exactness)
+
+    def _unlearn(self, pattern: bytes) -> None:
+        del self._matchers[pattern]
+        if is_pattern(pattern):
+            self._patterns.remove(pattern)
+
+
+def check_pattern(pattern: bytes) -> None:
+    """Refuses, with InvalidArgument, what can't be a function's name or a pattern of names."""
+    if not pattern:
+        raise InvalidArgument("a policy needs the name of a function, or a pattern like image.*")
+    if len(pattern) > FUNCTION_BYTES_MAX:
+        raise InvalidArgument(
+            f"a function name or pattern has at most {FUNCTION_BYTES_MAX} bytes; this one has"
+            f" {len(pattern):,}"
+        )
+    check_function(pattern)
+
+
+def _too_many(count: int) -> str:
+    return (
+        f"policies for {count:,} names and patterns are too many; {PATTERNS_MAX:,} are allowed:"
+        " let one pattern mean several functions"
+    )

@@ -4,11 +4,13 @@ The engine calls a port after its own state is settled.  A port may append to a 
 call back.
 """
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gearpy.engine.job import Job, Outcome, Report
-    from gearpy.engine.records import RecordKind
+    from gearpy.engine.records import FunctionChange, Mark, PolicyChange
 
 
 class Watcher(Protocol):
@@ -27,22 +29,66 @@ class Watcher(Protocol):
 class Sleeper(Protocol):
     """A worker that may be asleep."""
 
+    @property
+    def name(self) -> str:
+        """Who it is, for people."""
+
     def wake(self) -> None:
         """There is a job for you: come and grab it."""
 
+    def job_cancelled(self, job: "Job") -> None:
+        """The job that you hold was cancelled: what becomes of it does not matter any more."""
+
 
 class Journal(Protocol):
-    """Where accepted background jobs are written down."""
+    """Where accepted background jobs are written down.
 
-    def write(self, kind: "RecordKind", job: "Job") -> int:
-        """Takes the record and returns its ticket, or 0 if nobody needs to wait for it.
+    What is written gets a ticket: it is durable once the gate is open up to it.  Tickets never
+    become smaller.  0 means that nothing is journalled.
 
-        Tickets grow.  The record is durable once the gate is open up to its ticket.
-        """
+    ``room_bytes`` is how many bytes of payloads there is still room for; no more must be put.
+    """
+
+    room_bytes: float
+
+    def put(self, job: "Job") -> int:
+        """The job was accepted, or has to be kept for another reason.  Returns the ticket."""
+
+    def changed(self, job: "Job") -> int:
+        """Something became of a job that was put.  Returns the ticket."""
+
+    def done(self, job: "Job") -> None:
+        """A job that was put may be forgotten."""
+
+    def note(self, record: "FunctionChange | PolicyChange | Mark") -> int:
+        """Something else is to be remembered.  Returns the ticket."""
+
+    def fetch(self, jobs: "Sequence[Job]") -> None:
+        """The payloads of these jobs are wanted: give them to ``Engine.restock``."""
+
+    def is_durable(self, ticket: int) -> bool:
+        """Whether the gate is open up to this ticket."""
 
 
 class NoJournal:
     """For a server that keeps jobs in memory only: nothing is written, nobody waits."""
 
-    def write(self, kind: "RecordKind", job: "Job") -> int:
+    room_bytes = math.inf
+
+    def put(self, job: "Job") -> int:
         return 0
+
+    def changed(self, job: "Job") -> int:
+        return 0
+
+    def done(self, job: "Job") -> None:
+        pass
+
+    def note(self, record: "FunctionChange | PolicyChange | Mark") -> int:
+        return 0
+
+    def fetch(self, jobs: "Sequence[Job]") -> None:
+        raise AssertionError("nothing is on disk only")
+
+    def is_durable(self, ticket: int) -> bool:
+        return True

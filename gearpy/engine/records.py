@@ -1,50 +1,85 @@
-"""What is made durable of a job.  A store knows these, and nothing of jobs' rules."""
+"""What is made durable.  A store knows these, and nothing of jobs' rules.
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+A job has one ``Put`` from its acceptance until a ``Done`` with its number, and at most one
+``Change``, which replaces the one before.  What a job was submitted with never changes, and is
+written once; what becomes of it is small, and is written as often as it changes.
+"""
 
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gearpy.engine.job import JobState
 from gearpy.priority import Priority
 
-if TYPE_CHECKING:
-    from gearpy.engine.job import Job
 
-RecordKind = Literal["put", "done"]
+class Put(NamedTuple):
+    """A job as it was accepted.  ``number`` is the one at the end of its handle: no two jobs of a
+    store ever have the same, and later jobs have higher ones."""
 
-PUT: Final[RecordKind] = "put"  # a background job was accepted
-DONE: Final[RecordKind] = "done"  # it ended, however it ended
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An accepted background job, with all that a restart needs to run it."""
-
+    number: int
     handle: bytes
     function: bytes
     unique: bytes
     payload: bytes
     priority: Priority
-    due_s: float
+    created_s: float
+    due_s: float  # 0: at once
+    expire_s: float  # not to be started after this; 0: never mind
     reducer: bytes
+    options: bytes  # what its client asked for beyond that, as JSON; empty: nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of the job with this handle."""
+class Change(NamedTuple):
+    """What became of a job since.  A job without one waits as it was submitted."""
 
-    handle: bytes
+    number: int
+    state: JobState
+    place: int  # in its queue: jobs with lower places come first; at first it is the number
+    attempts: int  # how often it was given to a worker
+    losses: int  # how often a worker went away or ran out of time with it
+    crashes: int  # workers that went away with it, in a row
+    due_s: float  # when it is tried again; 0: now
+    since_s: float  # in this state
+    reason: bytes  # why it is in this state, in a word or a few; empty where that is plain
+    error: bytes  # what its last worker said of the failure
+    log: bytes  # its attempts, as JSON; empty: not kept
+    result: bytes  # what it gave, where that is kept
 
 
-Record = Put | Done
+class FunctionChange(NamedTuple):
+    """What an operator decided about a function.  Replaces the one before; all False: nothing."""
+
+    function: bytes
+    paused: bool
+    draining: bool
 
 
-def put(job: "Job") -> Put:
-    """The record of a job's acceptance."""
-    return Put(
-        job.handle,
-        job.queue.name,
-        job.unique,
-        job.payload,
-        job.priority,
-        job.due_s,
-        job.reducer,
-    )
+class PolicyChange(NamedTuple):
+    """The policy that an operator set for a pattern, as JSON; empty: it was taken back."""
+
+    pattern: bytes
+    policy: bytes
+
+
+class Mark(NamedTuple):
+    """No job has a number this high or higher, until the next mark is durable."""
+
+    number: int
+
+
+Record = Put | Change | FunctionChange | PolicyChange | Mark
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one commit makes durable.
+
+    In this order: puts, changes, and then ``dones``, the numbers of jobs to be forgotten.  A number
+    stands in ``dones`` at most once, and then neither in ``puts`` nor in ``changes``.  The other
+    records are few, and stand in ``notes`` in the order in which they were written.
+    """
+
+    puts: list[Put] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    dones: list[int] = field(default_factory=list)
+    notes: list[FunctionChange | PolicyChange | Mark] = field(default_factory=list)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, final
 
+_AT_ONCE: Final = 2000  # timers that ring in one go: some 10 ms
 _FEW: Final = 64  # below this many, cancelled timers are not worth a clean-up
 
 
@@ -29,9 +30,10 @@ class Timers:
     operation stays logarithmic on average.
     """
 
-    __slots__ = ("_cancelled", "_count", "_heap")
+    __slots__ = ("_cancelled", "_count", "_heap", "now_s")
 
-    def __init__(self) -> None:
+    def __init__(self, now_s: float = 0.0) -> None:
+        self.now_s = now_s  # the time as it was last told
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0  # orders timers of one instant as they were set
         self._cancelled = 0
@@ -67,11 +69,20 @@ class Timers:
         return heap[0][0] if heap else math.inf
 
     def ring_due(self, now_s: float) -> float:
-        """Rings everything whose time has come, in order; returns when the next is due."""
-        while (due_s := self.next_due_s()) <= now_s:
+        """Time has passed: rings everything whose time has come, in order; returns when the next
+        is due.
+
+        Where very much is due at one moment, such as midnight, it rings a part of it and returns
+        that moment: others must not wait for all of it.
+        """
+        self.now_s = now_s
+        for _ in range(_AT_ONCE):
+            due_s = self.next_due_s()
+            if due_s > now_s:
+                return due_s
             timer = heapq.heappop(self._heap)[2]
             ring, subject = timer.ring, timer.subject
             assert ring is not None, "next_due_s removes cancelled timers from the top"
             timer.ring = timer.subject = None
             ring(subject)
-        return due_s
+        return self.next_due_s()

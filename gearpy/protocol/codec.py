@@ -4,8 +4,10 @@ Everything that is sent goes through ``request`` or ``response``, or through one
 encoders below them, which exist because they are called for every job.
 """
 
+import json
 import struct
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
 
 from gearpy.errors import MalformedPacket
 from gearpy.protocol.packets import (
@@ -109,6 +111,33 @@ def encoded(what: str, value: bytes | str) -> bytes:
 def decoded(name: bytes) -> str:
     """A name as a user sees it.  Others may choose any bytes; the str still says which."""
     return name.decode("utf-8", "surrogateescape")
+
+
+def packed(values: Mapping[str, object]) -> bytes:
+    """A JSON object as the last field of gearpy's own packets has it: plain ASCII.
+
+    Names in it are str as ``decoded`` gives them, so that any bytes travel.  Raises TypeError or
+    ValueError for values that JSON has no word for, NaN and infinities among them.
+    """
+    return json.dumps(values, allow_nan=False, separators=(",", ":")).encode()
+
+
+def unpacked(what: str, text: bytes) -> dict[str, Any]:
+    """The JSON object in a field of gearpy's own packets; ``packed`` the other way round.
+
+    Raises MalformedPacket that names ``what`` holds something else.
+    """
+    try:
+        values = json.loads(decoded(text), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedPacket(f"{what} is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise MalformedPacket(f"{what} is no JSON object, but {text[:80]!r}")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 _DIGITS: Final = frozenset(b"0123456789")

@@ -59,6 +59,16 @@ JOB_ASSIGN_ALL: Final = 40
 GET_STATUS_UNIQUE: Final = 41
 STATUS_RES_UNIQUE: Final = 42
 
+# gearpy's own.  A connection asks for them with OPTION_REQ "gearpy".  They are far from what the
+# standard uses, and from what it may use next.
+SUBMIT_JOB_OPTIONS: Final = 7301
+JOB_ASSIGN_OPTIONS: Final = 7302
+CANCEL_JOB: Final = 7303
+CANCEL_RES: Final = 7304
+OPERATE: Final = 7305
+OPERATE_RES: Final = 7306
+WORK_PROGRESS: Final = 7307
+
 
 class Sender(Flag):
     """Who sends a packet.  What only SERVER sends is refused when it arrives there."""
@@ -169,5 +179,14 @@ _packet(
     SERVER,
     "unique known running numerator denominator waiting",
 )
+_packet(
+    SUBMIT_JOB_OPTIONS, "SUBMIT_JOB_OPTIONS", CLIENT, "function unique options *payload", _CREATED
+)
+_packet(JOB_ASSIGN_OPTIONS, "JOB_ASSIGN_OPTIONS", SERVER, "handle function unique options *payload")
+_packet(CANCEL_JOB, "CANCEL_JOB", CLIENT | SERVER, "handle", "CANCEL_RES, or ERROR")
+_packet(CANCEL_RES, "CANCEL_RES", SERVER, "handle cancelled")
+_packet(OPERATE, "OPERATE", CLIENT, "*request", "OPERATE_RES, or ERROR")
+_packet(OPERATE_RES, "OPERATE_RES", SERVER, "*answer")
+_packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER, "handle numerator denominator *text")
 
 NUMBERS: Final[dict[str, int]] = {packet.name: number for number, packet in PACKETS.items()}

@@ -1,5 +1,5 @@
-"""The asyncio shell around the broker: sockets, time, signals, settings.
+"""The asyncio shell around the broker: sockets, disk, time, signals, settings.
 
-Read ``turns`` first (what happens when bytes arrive), then ``connection``, ``listeners``,
-``server``.
+Read ``turns`` first (what happens when bytes arrive), then ``committer`` (how records get to the
+disk while everything else goes on), ``connection``, ``listeners``, ``server``.
 """

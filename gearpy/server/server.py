@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import pwd
+import random
 import resource
 import signal
 import socket
@@ -13,14 +14,15 @@ from pathlib import Path
 from typing import Final, final
 
 from gearpy.broker.broker import Broker, Facts, Limits
-from gearpy.engine.policy import Rules
+from gearpy.engine.policy import PolicyBook
+from gearpy.engine.rules import Rules
 from gearpy.errors import SettingError
 from gearpy.server import listeners, log
 from gearpy.server.clock import Clock, LocalCalendar, first_handle_number
 from gearpy.server.committer import Committer
 from gearpy.server.connections import Connections
 from gearpy.server.host import LoggingHost
-from gearpy.server.settings import PREFIX_BYTES_MAX, Settings, why_ignored
+from gearpy.server.settings import COMMIT, PREFIX_BYTES_MAX, Settings, why_ignored
 from gearpy.server.turns import Turns
 from gearpy.stores.base import Store
 from gearpy.version import VERSION
@@ -97,17 +99,34 @@ class Server:
                 job_retries=settings.job_retries,
                 wakes_per_job=max(1, settings.worker_wakeup),
             ),
-            facts=Facts(version=VERSION, pid=os.getpid(), verbose=settings.verbose),
+            facts=Facts(
+                version=VERSION,
+                pid=os.getpid(),
+                verbose=settings.verbose,
+                durability=None if store is None else settings.durability,
+                journal=settings.journal_file or None,
+            ),
             host=LoggingHost(self.wishes.stop),
             calendar=LocalCalendar(),
             durable=store is not None,
+            holds=settings.durability == COMMIT,
             now_s=now_s,
             first_number=first_handle_number(now_s),
+            policies=PolicyBook(settings.policies),
+            draw=random.random,
+            budget_bytes=settings.memory_budget,
         )
         self._committer = (
             None
             if store is None
-            else Committer(store, self.broker.gate, self._begin_turn, self.wishes.fail)
+            else Committer(
+                store,
+                self.broker,
+                self._begin_turn,
+                self.wishes.fail,
+                settings.commit_interval_s,
+                settings.disk_reserve,
+            )
         )
         self.turns = Turns(
             self.broker, clock, self._committer.wake if self._committer else _nothing_to_commit
@@ -126,8 +145,9 @@ class Server:
             self._catch_signals(stack)  # first in, last out: a signal always finds its handler
             if self._store is not None:
                 stack.callback(self._store.close)
-            if self._committer is not None:
-                stack.callback(self._committer.close)
+                await self._restore(self._store)
+                if self.wishes.now:
+                    return self.wishes.exit_code  # it can't be written
             self._connections_max = raise_descriptor_limit(settings)
             listening = listeners.bind(settings)
             for listener in listening:
@@ -136,7 +156,10 @@ class Server:
                 write_pid_file(settings.pid_file)
                 stack.callback(listeners.remove, settings.pid_file)
             if settings.user:
-                switch_user(settings.user, settings.log_file, settings.unix)
+                files = [settings.log_file, settings.unix]
+                if settings.journal_file:
+                    files += [settings.journal_file + end for end in ("", "-wal", "-shm", ".lock")]
+                switch_user(settings.user, *files)
             stack.callback(self.turns.stop)
             connections = Connections(
                 self.broker,
@@ -146,6 +169,10 @@ class Server:
                 stall_s=settings.stall_timeout,
             )
             stack.push_async_callback(connections.close, _CLOSE_S, self.wishes.wait_now)
+            if self._committer is not None:
+                # Before the connections: then what workers hold stays theirs in the journal, and
+                # goes to the front of its queue when the server is back.
+                stack.push_async_callback(self._committer.close)
             servers = [
                 await listener.serve(connections.accept, settings.backlog) for listener in listening
             ]
@@ -164,12 +191,44 @@ class Server:
     def describe(self) -> str:
         """One line: version, addresses, journal or none, limits."""
         settings = self.settings
-        journal = "no journal: jobs are kept in memory only" if self._store is None else "journal"
+        journal = "no journal: jobs are kept in memory only"
+        if self._store is not None:
+            where = settings.journal_file or type(self._store).__name__
+            journal = f"journal {where}, durability {settings.durability}"
         return (
             f"gearpy-server {VERSION} on {', '.join(self.addresses)}; {journal}; limits:"
             f" payload {settings.max_payload:,} bytes, {self._connections_max:,} connections,"
             f" {settings.max_output:,} bytes waiting for a peer"
         )
+
+    async def _restore(self, store: Store) -> None:
+        """Takes over what the journal has.  Raises CannotOpenStore."""
+        engine = self.broker.engine
+        # In this thread: nobody is connected yet who would have to wait.
+        for sentence in engine.restore(store.load()):
+            logger.warning("journal: %s", sentence)
+        found = engine.statistics()
+        if found.jobs or found.dead or found.kept:
+            logger.info(
+                "from the journal: %d jobs (%d queued, %d delayed), %d dead letters, %d finished",
+                found.jobs,
+                found.queued,
+                found.delayed,
+                found.dead,
+                found.kept,
+            )
+        if found.gave_up or found.buried:
+            logger.warning(
+                "%d jobs ran when the server went down and have no attempt left: %d are dead"
+                " letters, %d failed for good",
+                found.gave_up + found.buried,
+                found.buried,
+                found.gave_up,
+            )
+        assert self._committer is not None, "there is a store"
+        self._committer.check_room()
+        # Which numbers may be in use has to be on the disk before the first handle is given out.
+        await self._committer.settle()
 
     def _begin_turn(self) -> None:
         self.turns.begin()

@@ -3,7 +3,7 @@
 A field of ``Settings`` is a flag of ``gearpy-server``, a key of the TOML file and a ``GEARPY_*``
 variable: ``job_retries`` is ``--job-retries``, ``job-retries`` and ``GEARPY_JOB_RETRIES``.  A
 flag counts before a variable, a variable before the file.  The help text and the README's table
-are made from here.
+are made from here.  Only policies stand in the file alone: its tables ``[function."NAME"]``.
 """
 
 import dataclasses
@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from gearpy.address import PORT
-from gearpy.engine.policy import HANDLE_BYTES_MAX, TimeoutUnit
-from gearpy.errors import SettingError
+from gearpy.engine.policy import Policy, PolicyBook, check_pattern, read_policy
+from gearpy.engine.rules import HANDLE_BYTES_MAX, TimeoutUnit
+from gearpy.errors import InvalidArgument, SettingError
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
@@ -172,12 +173,28 @@ def handle_prefix(value: Any) -> str:
 
 def queue_type(value: Any) -> str:
     """gearmand's persistent queues: a server that would not keep jobs must not say that it does."""
-    if str(value) != "builtin":
+    kinds = {"builtin": "builtin", "libsqlite3": "libsqlite3", "sqlite": "libsqlite3"}
+    kind = kinds.get(str(value).lower())
+    if kind is None:
         raise ValueError(
-            "builtin: this version of gearpy keeps jobs in memory only, so it would lose what"
-            " you trust to another queue"
+            "builtin (in memory, or in the file of --journal) or libsqlite3 (in that of"
+            " --libsqlite3-db): another queue would lose what you trust to it"
         )
-    return "builtin"
+    return kind
+
+
+COMMIT: Final = "commit"
+NONE: Final = "none"
+_INTERVAL_MS_MAX: Final = 60_000
+
+
+def durability(value: Any) -> str:
+    """When a receipt may leave."""
+    word = str(value).lower()
+    interval = re.fullmatch(r"interval:(\d{1,5})", word)
+    if word in (COMMIT, NONE) or (interval and 0 < int(interval[1]) <= _INTERVAL_MS_MAX):
+        return word
+    raise ValueError(f"commit, interval:MS with 1 to {_INTERVAL_MS_MAX:,} milliseconds, or none")
 
 
 LogFormat = Literal["text", "json"]
@@ -190,10 +207,12 @@ _keepalive_time = whole(-1, 32767)
 class Settings:
     """All settings of a server.  Those of gearmand come first, in its order.
 
-    ``given`` are the names of those that somebody gave a value.
+    ``given`` are the names of those that somebody gave a value.  ``policies`` are those of the
+    file, by function name or shell pattern.
     """
 
     given: frozenset[str] = frozenset()
+    policies: Mapping[bytes, Policy] = field(default_factory=dict)
 
     backlog: int = setting(
         1024, "-b --backlog", "Connections that may wait to be accepted.", whole(1, 65535), "N"
@@ -277,7 +296,8 @@ class Settings:
     queue_type: str = setting(
         "builtin",
         "-q --queue-type",
-        "Where jobs are kept; only builtin: in memory.",
+        "Where jobs are kept: builtin, in memory or in the journal; or libsqlite3, in the file of "
+        "--libsqlite3-db.",
         queue_type,
         "TYPE",
     )
@@ -309,6 +329,57 @@ class Settings:
         "N",
     )
     unix: str = setting("", "--unix", "Listen on this Unix socket, too.", text, "PATH")
+    journal: str = setting(
+        "",
+        "--journal",
+        "SQLite file that keeps background jobs, and what becomes of them; it is made if it is not "
+        "there. Default: none, in memory only.",
+        text,
+        "FILE",
+    )
+    libsqlite3_db: str = setting(
+        "", "--libsqlite3-db", "gearmand's name for --journal, with -q libsqlite3.", text, "FILE"
+    )
+    libsqlite3_table: str = setting(
+        "",
+        "--libsqlite3-table",
+        "Accepted for gearmand's sake.",
+        text,
+        "NAME",
+        ignored="the journal has tables of its own",
+    )
+    store_queue_on_shutdown: bool = setting(
+        False,
+        "--store-queue-on-shutdown",
+        "Accepted for gearmand's sake.",
+        yes_or_no,
+        ignored="a job is in the journal before its submit is answered",
+    )
+    durability: str = setting(
+        COMMIT,
+        "--durability",
+        "When a background submit is answered: commit, once its job is on the disk; interval:MS, "
+        "at once, and the disk follows within so many milliseconds; none, at once, and the system "
+        "writes when it likes.",
+        durability,
+        "WHEN",
+    )
+    memory_budget: int = setting(
+        64 << 20,
+        "--memory-budget",
+        "Bytes of payloads of journalled jobs in memory; beyond it those far back in a queue are "
+        "on the disk only, until their turn is near.",
+        size(0, 2**40),
+        "SIZE",
+    )
+    disk_reserve: int = setting(
+        64 << 20,
+        "--disk-reserve",
+        "With less than this free on the journal's disk background jobs are refused, so that "
+        "running ones can finish.",
+        size(0, 2**40),
+        "SIZE",
+    )
     max_payload: int = setting(
         64 << 20,
         "--max-payload",
@@ -373,6 +444,19 @@ class Settings:
         """The names of settings that were given and have no meaning here."""
         return tuple(name for name in FIELDS if name in self.given and FIELDS[name].ignored)
 
+    @property
+    def journal_file(self) -> str:
+        """The file of the journal, whichever way it was named; empty: there is none."""
+        if self.queue_type == "libsqlite3":
+            return self.journal or self.libsqlite3_db
+        return self.journal
+
+    @property
+    def commit_interval_s(self) -> float:
+        """How far commits are apart at least."""
+        kind, _, interval_ms = self.durability.partition(":")
+        return int(interval_ms) / 1000 if kind == "interval" else 0.0
+
 
 FIELDS: Final[dict[str, Declaration]] = {
     item.name: item.metadata["setting"]
@@ -400,8 +484,11 @@ def load(
     names the setting, where its value comes from, and what it must be.
     """
     given: dict[str, tuple[str, Any]] = {}
+    policies: dict[bytes, Policy] = {}
     if config_file is not None:
-        for name, value in _read_file(config_file).items():
+        table = _read_file(config_file)
+        policies = _read_policies(config_file, table.pop(_POLICIES, {}))
+        for name, value in _by_name(config_file, table).items():
             given[name] = (f"{key_of(name)} in {config_file}", value)
     for name in FIELDS:
         if variable_of(name) in environment:
@@ -415,7 +502,7 @@ def load(
         except ValueError as error:
             shown = value if isinstance(value, str) else repr(value)
             raise SettingError(f"{where} is {shown!r}; it must be {error}") from None
-    settings = Settings(given=frozenset(values), **values)
+    settings = Settings(given=frozenset(values), policies=policies, **values)
     _check_together(settings)
     if settings.daemon and settings.log_file == "stderr" and not settings.syslog:
         # As a daemon it has no stderr; a server that says nothing is a trap, but so is one that
@@ -431,6 +518,21 @@ def why_ignored(name: str) -> tuple[str, str]:
 
 
 def _check_together(settings: Settings) -> None:
+    if settings.queue_type == "libsqlite3" and not settings.journal_file:
+        raise SettingError(
+            "--queue-type is libsqlite3, which needs a file: say --libsqlite3-db FILE, or --journal"
+            " FILE"
+        )
+    if settings.libsqlite3_db and settings.queue_type != "libsqlite3":
+        raise SettingError(
+            "--libsqlite3-db is given without -q libsqlite3: say so too, or say --journal FILE"
+        )
+    if settings.journal and settings.libsqlite3_db not in ("", settings.journal):
+        raise SettingError("--journal and --libsqlite3-db name two files; there can be one")
+    if "durability" in settings.given and not settings.journal_file:
+        raise SettingError(
+            "--durability is given without --journal FILE: in memory only, no job is durable"
+        )
     if settings.max_output < settings.max_payload:
         raise SettingError(
             f"--max-output is {settings.max_output:,} bytes and --max-payload"
@@ -440,13 +542,53 @@ def _check_together(settings: Settings) -> None:
 
 def _read_file(path: str) -> dict[str, Any]:
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"can't read the settings in {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, thousands of digits
         raise SettingError(f"{path} is not a TOML file: {error}") from None
+    except RecursionError:
+        raise SettingError(f"{path} is not a TOML file: it is nested too deeply") from None
+
+
+def _by_name(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     names = {key_of(name): name for name in FIELDS}
     unknown = sorted(set(table) - set(names))
     if unknown:
         raise SettingError(f"{path} has a setting that nobody knows: {unknown[0]}")
     return {names[key]: value for key, value in table.items()}
+
+
+_POLICIES: Final = "function"
+
+
+def _read_policies(path: str, tables: Any) -> dict[bytes, Policy]:
+    if not isinstance(tables, dict):
+        raise SettingError(
+            f'{_POLICIES} in {path} must be tables, one for each function: [{_POLICIES}."NAME"]'
+        )
+    policies = {name.encode(): _read_policy(path, name, table) for name, table in tables.items()}
+    try:
+        PolicyBook(policies)
+    except InvalidArgument as error:
+        raise SettingError(f"the [{_POLICIES}] tables in {path}: {error}") from None
+    return policies
+
+
+def _read_policy(path: str, name: str, table: Any) -> Policy:
+    where = f'[{_POLICIES}."{name}"] in {path}'
+    if not isinstance(table, dict):
+        raise SettingError(
+            f'{name} in [{_POLICIES}] in {path} must be a table; write [{_POLICIES}."NAME"] with'
+            " the name of a function, and below it what is decided for that function"
+        )
+    if any(isinstance(value, dict) and key != "backoff" for key, value in table.items()):
+        raise SettingError(
+            f"{where} holds tables of its own; the name of a function with dots stands in"
+            f' quotes, like [{_POLICIES}."image.resize"]'
+        )
+    try:
+        check_pattern(name.encode())
+        return read_policy(table)
+    except InvalidArgument as error:
+        raise SettingError(f"{where}: {error}") from None

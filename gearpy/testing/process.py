@@ -58,6 +58,10 @@ class ServerProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise
+        self.close()
+
+    def close(self) -> None:
+        """Gives back what is held of a server that has ended."""
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -73,6 +77,11 @@ class ServerProcess:
 
     def start(self) -> None:
         """Starts it and waits until it listens.  Raises RuntimeError if it exits instead."""
+        self.launch()
+        self.wait_started()
+
+    def launch(self) -> None:
+        """Starts it, and waits for nothing."""
         self.process = subprocess.Popen(
             self._command,
             stdout=subprocess.PIPE,
@@ -80,6 +89,9 @@ class ServerProcess:
             text=True,
             env=self._environment,
         )
+
+    def wait_started(self) -> None:
+        """Waits until it listens.  Raises RuntimeError if it exits instead."""
         assert self.process.stdout is not None
         try:
             self.start_line = self.process.stdout.readline()

@@ -3,15 +3,18 @@
 core.can_do(...), start()           what this worker can do; then it asks for a job
 core.take() -> bytes                bytes to write to the server
 core.receive(data) -> assignments   bytes that arrived
+core.cancelled                      whether the job that runs was cancelled
 core.progress(...), data(...), warning(...), complete(...), exception(...)
 core.stop()                         no more jobs; ``stopped`` says when there is nothing left
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final, final
+from typing import Any, Final, final
 
 from gearpy.errors import InvalidArgument, RemoteProtocolError, ServerError
+from gearpy.priority import Priority
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
 from gearpy.protocol.parser import PacketParser
@@ -21,6 +24,11 @@ ASSIGNMENT_BYTES_MAX: Final = 0xFFFFFFFF
 
 # The answer to a result that came too late: the job was given to another worker, or cancelled.
 _LATE: Final = "JOB_NOT_FOUND"
+
+# What only gearpy's servers know is asked for under this name; others answer with that code, some
+# of them in small letters.
+EXTENSION: Final = b"gearpy"
+_UNKNOWN_OPTION: Final = "UNKNOWN_OPTION"
 
 
 class State(Enum):
@@ -41,6 +49,24 @@ class State(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What a gearpy-server tells of a job beside what is to be done; the defaults are for other
+    servers, which say nothing of it.  Times are in seconds since the epoch, on the server's clock.
+    """
+
+    attempt: int = 0  # from 1 on; 0: not known
+    attempts: int | None = None  # at most; None: no limit, or not known
+    deadline_s: float | None = None  # when this attempt counts as failed
+    created_s: float | None = None
+    priority: Priority | None = None
+    key: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_TERMS: Final = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """A job that the server gave to this worker."""
 
@@ -48,6 +74,7 @@ class Assignment:
     function: bytes
     unique: bytes
     payload: bytes
+    terms: Terms = NO_TERMS
 
 
 @final
@@ -57,6 +84,9 @@ class WorkerCore:
     After ``receive`` look at ``broken``: once it is an error, the peer does not speak Gearman, so
     close the connection.  ``refusal`` is what the server answered if it takes something amiss, for
     example a function's name: such a worker would wait in vain.
+
+    ``extended`` is whether the server speaks gearpy's own packets.  ``cancelled`` is whether it
+    said that the job that runs was cancelled: nothing more is sent of such a job.
     """
 
     def __init__(self) -> None:
@@ -64,8 +94,14 @@ class WorkerCore:
         self.refusal: ServerError | None = None
         self.state = State.IDLE
         self.stopping = False
+        self.extended = False
+        self.cancelled = False
         self._parser = PacketParser(p.RES, ASSIGNMENT_BYTES_MAX)
         self._output: list[bytes] = []
+        self._handle = b""  # of the job that runs, or ran last
+        # Nothing waits for the answer: before the first job comes it is here, or never comes.
+        self._asking = True
+        self._put(p.OPTION_REQ, EXTENSION)
 
     # ---- speaking
 
@@ -86,21 +122,25 @@ class WorkerCore:
         """Asks for the first job."""
         self._grab()
 
-    def progress(self, handle: bytes, numerator: int, denominator: int) -> None:
-        """Tells how far a job is."""
-        self._put(p.WORK_STATUS, handle, b"%d" % numerator, b"%d" % denominator)
+    def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes = b"") -> None:
+        """Tells how far a job is; in words, too, where the server has an ear for them."""
+        counts = (b"%d" % numerator, b"%d" % denominator)
+        if text and self.extended:
+            self._tell(p.WORK_PROGRESS, handle, *counts, text)
+        else:
+            self._tell(p.WORK_STATUS, handle, *counts)
 
     def data(self, handle: bytes, data: bytes) -> None:
         """Sends a part of what a job gives."""
-        self._put(p.WORK_DATA, handle, data)
+        self._tell(p.WORK_DATA, handle, data)
 
     def warning(self, handle: bytes, warning: bytes) -> None:
         """Sends a warning."""
-        self._put(p.WORK_WARNING, handle, warning)
+        self._tell(p.WORK_WARNING, handle, warning)
 
     def complete(self, handle: bytes, result: bytes) -> None:
         """The job is done; asks for the next one in the same breath."""
-        self._put(p.WORK_COMPLETE, handle, result)
+        self._tell(p.WORK_COMPLETE, handle, result)
         self._grab()
 
     def exception(self, handle: bytes, exception: bytes) -> None:
@@ -108,7 +148,7 @@ class WorkerCore:
 
         WORK_EXCEPTION ends a job.  A WORK_FAIL behind it would come too late.
         """
-        self._put(p.WORK_EXCEPTION, handle, exception)
+        self._tell(p.WORK_EXCEPTION, handle, exception)
         self._grab()
 
     def stop(self) -> None:
@@ -127,6 +167,10 @@ class WorkerCore:
         data = b"".join(self._output)
         self._output.clear()
         return data
+
+    def _tell(self, number: int, handle: bytes, *fields: bytes) -> None:
+        if not (self.cancelled and handle == self._handle):
+            self._put(number, handle, *fields)
 
     def _put(self, number: int, *fields: bytes) -> None:
         self._output.append(codec.request(number, *fields))
@@ -161,21 +205,42 @@ class WorkerCore:
         if number == p.WRONG_MAGIC:
             raise RemoteProtocolError("it sent a request where replies are read")
         if number in _ASSIGNMENTS:
-            if self.state is not State.GRABBING:
-                raise RemoteProtocolError("it assigned a job that nobody asked for")
-            fields = codec.split(number, body)
-            unique = b"" if number == p.JOB_ASSIGN else fields[2]
-            assignments.append(Assignment(fields[0], fields[1], unique, fields[-1]))
-            self.state = State.WORKING
+            assignments.append(self._assigned(number, codec.split(number, body)))
         elif number == p.NO_JOB and self.state is State.GRABBING:
+            self._asking = False
             self._sleep()
         elif number == p.NOOP and self.state is State.ASLEEP:
             self._grab()
+        elif number == p.CANCEL_JOB and self.state is State.WORKING:
+            # Of a job that runs no more it is late news.
+            self.cancelled |= codec.trimmed(body) == self._handle
+        elif number == p.OPTION_RES and self._asking:
+            self._asking = False
+            self.extended = codec.trimmed(body) == EXTENSION
         elif number == p.ERROR:
-            code, text = (field.decode("utf-8", "replace") for field in codec.split(number, body))
-            if code != _LATE:
-                self.refusal = ServerError(code, text)
+            self._hear_error(*codec.split(number, body))
         # A NOOP while not asleep wakes nobody: the job that it tells of is asked for anyway.
+
+    def _assigned(self, number: int, fields: list[bytes]) -> Assignment:
+        if self.state is not State.GRABBING:
+            raise RemoteProtocolError("it assigned a job that nobody asked for")
+        handle, function, *between, payload = fields
+        unique = between[0] if between else b""
+        terms = NO_TERMS
+        if number == p.JOB_ASSIGN_OPTIONS:
+            terms = _read_terms(codec.unpacked("JOB_ASSIGN_OPTIONS", between[1]))
+        self.state = State.WORKING
+        self._asking = False
+        self._handle = handle
+        self.cancelled = False
+        return Assignment(handle, function, unique, payload, terms)
+
+    def _hear_error(self, code: bytes, text: bytes) -> None:
+        error = ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
+        if self._asking and error.code.upper() == _UNKNOWN_OPTION:
+            self._asking = False  # not one of gearpy's servers: its jobs come without terms
+        elif error.code != _LATE:
+            self.refusal = error
 
     def _sleep(self) -> None:
         if self.stopping:
@@ -185,4 +250,29 @@ class WorkerCore:
             self.state = State.ASLEEP
 
 
-_ASSIGNMENTS: Final = frozenset((p.JOB_ASSIGN, p.JOB_ASSIGN_UNIQ, p.JOB_ASSIGN_ALL))
+_ASSIGNMENTS: Final = frozenset(
+    (p.JOB_ASSIGN, p.JOB_ASSIGN_UNIQ, p.JOB_ASSIGN_ALL, p.JOB_ASSIGN_OPTIONS)
+)
+_PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
+
+
+def _read_terms(options: Mapping[str, Any]) -> Terms:
+    """What is said of a job.  Whatever is not as expected counts as not said: a job is not to fail
+    because of what a newer server tells in another way."""
+    attempt, attempts = options.get("attempt"), options.get("attempts")
+    priority, key, labels = options.get("priority"), options.get("key"), options.get("labels")
+    return Terms(
+        attempt if isinstance(attempt, int) else 0,
+        attempts if isinstance(attempts, int) else None,
+        _seconds(options.get("deadline_s")),
+        _seconds(options.get("created_s")),
+        _PRIORITIES.get(priority) if isinstance(priority, str) else None,
+        key if isinstance(key, str) else "",
+        {name: value for name, value in labels.items() if isinstance(value, str)}
+        if isinstance(labels, dict)
+        else {},
+    )
+
+
+def _seconds(value: object) -> float | None:
+    return value if isinstance(value, int | float) else None

@@ -2,12 +2,15 @@
 
 import logging
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
 from gearpy.errors import InvalidArgument
+from gearpy.priority import Priority
 from gearpy.protocol.codec import decoded, encoded
+from gearpy.worker.core import Assignment
 
 log: Final = logging.getLogger("gearpy.worker")
 
@@ -15,13 +18,19 @@ COUNT_MAX: Final = 0xFFFFFFFF  # what a server keeps of progress
 
 
 class Reporter(Protocol):
-    """Where a running job's news go; each is sent at once.  Raises ConnectionLost."""
+    """Where a running job's news go; each is sent at once.  Raises ConnectionLost.
 
-    def progress(self, handle: bytes, numerator: int, denominator: int) -> None: ...
+    ``cancelled`` is the other way round: whether the server has said that of the job by now.  It
+    does not wait, and raises nothing.
+    """
+
+    def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes) -> None: ...
 
     def data(self, handle: bytes, data: bytes) -> None: ...
 
     def warning(self, handle: bytes, warning: bytes) -> None: ...
+
+    def cancelled(self, handle: bytes) -> bool: ...
 
 
 @final
@@ -30,21 +39,58 @@ class Job:
 
     ``data`` is the payload, ``function`` the name under which it was submitted, ``unique`` the
     submitter's key for it (may be empty), ``handle`` the server's name for it.
+
+    A gearpy-server tells more.  With any other server it is as if nothing was said:
+
+    - ``attempt``: which attempt this is, from 1 on; 0 if the server does not say
+    - ``attempts``: how many there are at most; None if there is no limit or it is not said
+    - ``deadline_s``: when this attempt counts as failed; None for never, or not said
+    - ``created_s``: when the job was submitted; None if not said
+    - ``priority``: how urgent it is; None if not said
+    - ``key``: what the job works on, as the submitter has it; "" if not said
+    - ``labels``: names and values that the submitter gave it; empty if not said
+
+    Times are in seconds since the epoch, on the server's clock.
     """
 
-    def __init__(
-        self, reporter: Reporter, handle: bytes, function: bytes, unique: bytes, data: bytes
-    ) -> None:
-        self.handle = decoded(handle)
-        self.function = decoded(function)
-        self.unique = decoded(unique)
-        self.data = data
-        self._handle = handle
+    def __init__(self, reporter: Reporter, assignment: Assignment) -> None:
+        self.handle = decoded(assignment.handle)
+        self.function = decoded(assignment.function)
+        self.unique = decoded(assignment.unique)
+        self.data = assignment.payload
+        self.attempt: int = assignment.terms.attempt
+        self.attempts: int | None = assignment.terms.attempts
+        self.deadline_s: float | None = assignment.terms.deadline_s
+        self.created_s: float | None = assignment.terms.created_s
+        self.priority: Priority | None = assignment.terms.priority
+        self.key: str = assignment.terms.key
+        self.labels: Mapping[str, str] = assignment.terms.labels
+        self._handle = assignment.handle
         self._reporter = reporter
+        self._cancelled = False
 
-    def progress(self, numerator: int, denominator: int) -> None:
+    @property
+    def remaining_s(self) -> float | None:
+        """How many seconds this attempt may still take, 0 if its time is up, None if there is no
+        limit (or none that is known).  Right if the clocks of server and worker agree."""
+        return None if self.deadline_s is None else max(self.deadline_s - time.time(), 0.0)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was cancelled by now, so that its result matters to nobody.
+
+        A function that takes long may look at this from time to time and return early; what it
+        returns or raises then is not sent.  Does not wait for anything.  Servers other than
+        gearpy-server do not tell, so with them it stays False.
+        """
+        self._cancelled = self._cancelled or self._reporter.cancelled(self._handle)
+        return self._cancelled
+
+    def progress(self, numerator: int, denominator: int, text: bytes | str = "") -> None:
         """Tells whoever waits that ``numerator`` of ``denominator`` is done.
 
+        ``text`` says it in words; it is for reports (``gearpy job``), and servers other than
+        gearpy-server are not told it.
         Raises InvalidArgument unless both are whole numbers from 0 to 4294967295.
         """
         counts: tuple[object, ...] = (numerator, denominator)
@@ -53,7 +99,8 @@ class Job:
                 raise InvalidArgument(
                     f"progress is told in whole numbers from 0 to {COUNT_MAX}, not {count!r}"
                 )
-        self._reporter.progress(self._handle, numerator, denominator)
+        words = encoded("a text", text)
+        self._reporter.progress(self._handle, numerator, denominator, words)
 
     def send_data(self, data: bytes | str) -> None:
         """Sends a part of what the job gives; it is not part of the result."""

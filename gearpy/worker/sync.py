@@ -120,8 +120,8 @@ class Worker:
                 f" {assignment.function!r}, which it never said it can do"
             )
         handle = assignment.handle
-        job = Job(line, handle, assignment.function, assignment.unique, assignment.payload)
-        outcome = perform(function, job)
+        with line.holding(handle):
+            outcome = perform(function, Job(line, assignment))
         if self._stopping:
             line.core.stop()  # so that no further job is asked for
         if isinstance(outcome, Returned):
@@ -170,7 +170,11 @@ class Worker:
 
 @final
 class _Line:
-    """A core on its socket.  What a job reports may come from any thread of its function."""
+    """A core on its socket.  What a job reports may come from any thread of its function.
+
+    So may the question whether it is cancelled, for which what has arrived is read: by one thread
+    at a time, and by none of the function's once that has returned, as then the next job comes.
+    """
 
     def __init__(
         self,
@@ -185,6 +189,8 @@ class _Line:
         self._address = address
         self._timeout_s = timeout_s
         self._sending = threading.Lock()
+        self._hearing = threading.Lock()
+        self._held = b""  # the handle of the job whose function runs
         self._lost: str | None = None
         self._selector = selectors.DefaultSelector()
         self._selector.register(connection, selectors.EVENT_READ)
@@ -199,8 +205,8 @@ class _Line:
 
     # ---- what a job reports, sent at once
 
-    def progress(self, handle: bytes, numerator: int, denominator: int) -> None:
-        self._say(lambda: self.core.progress(handle, numerator, denominator))
+    def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes) -> None:
+        self._say(lambda: self.core.progress(handle, numerator, denominator, text))
 
     def data(self, handle: bytes, data: bytes) -> None:
         self._say(lambda: self.core.data(handle, data))
@@ -239,17 +245,50 @@ class _Line:
 
     def _check_open(self) -> None:
         if self._lost is not None:
-            raise ConnectionLost(self._lost)
+            raise self.core.refusal or ConnectionLost(self._lost)
 
     def _break(self, error: OSError) -> NoReturn:
         """The connection is gone; but the server may have said why, just before."""
         self._lost = f"the connection to {self._address} broke: {error.strerror}"
-        with contextlib.suppress(OSError):
+        with self._hearing, contextlib.suppress(OSError):
             self._socket.setblocking(False)
             self.core.receive(self._socket.recv(RECEIVE_BYTES))
         raise self.core.refusal or ConnectionLost(self._lost) from error
 
     # ---- what the server says
+
+    @contextlib.contextmanager
+    def holding(self, handle: bytes) -> Iterator[None]:
+        """While the function of a job runs."""
+        self._held = handle
+        try:
+            yield
+        finally:
+            with self._hearing:
+                self._held = b""
+
+    def cancelled(self, handle: bytes) -> bool:
+        with self._hearing:
+            if handle != self._held:
+                return False
+            self._read_arrived()
+            return self.core.cancelled
+
+    def _read_arrived(self) -> None:
+        """Reads what has arrived, without waiting.  What is wrong with it is raised later, by
+        ``wait``, or by what is sent next if the connection is gone."""
+        core = self.core
+        while not (core.cancelled or core.broken or core.refusal or self._lost):
+            if not any(key.fileobj is self._socket for key, _ in self._selector.select(0)):
+                return
+            try:
+                data = self._socket.recv(RECEIVE_BYTES)
+            except OSError as error:
+                self._lost = f"the connection to {self._address} broke: {error.strerror}"
+                return
+            if not data:
+                self._lost = f"the server at {self._address} closed the connection"
+            core.receive(data)  # brings no job: none was asked for while this one runs
 
     def wait(self) -> list[Assignment]:
         """Waits for a packet, or to be woken; returns the jobs that came.
@@ -257,6 +296,7 @@ class _Line:
         Raises ConnectionLost and ServerError.
         """
         self._check_open()
+        self._check_sane()
         # Whether a job was just given to this worker is worth a short wait, but not a long one:
         # a server that is stuck must not keep a worker from stopping.
         asked_last = self.core.state is State.GRABBING and self.core.stopping
@@ -279,12 +319,15 @@ class _Line:
         if not data:
             raise ConnectionLost(f"the server at {self._address} closed the connection")
         assignments = self.core.receive(data)
+        self._check_sane()
+        self.flush()
+        return assignments
+
+    def _check_sane(self) -> None:
         if self.core.refusal is not None:
             raise self.core.refusal
         if self.core.broken is not None:
             raise ConnectionLost(f"{self._address} does not speak Gearman: {self.core.broken}")
-        self.flush()
-        return assignments
 
     def finish(self) -> None:
         """Ends the connection so that the last result surely arrives.

@@ -23,8 +23,11 @@ Lines, with ``#`` before a comment:
     name ! leaves                       the connection is lost
     clock + 1.5                         seconds pass
     gate open                           all that was written down becomes durable
-    gate < PUT $h function unique payload, or DONE $h        which was this
+    gate < PUT $h function unique payload                   which was this; or one of
+           CHANGE $h state attempts
+           DONE $h
     drain                               the server is about to stop
+    policy resize attempts=3            the policy of a function, or of those that match a pattern
     statistics wakes=1 stale=0          what the broker counted
 
 A field is a bare word, a literal such as 'a\0b' or 'u'*64, or a name such as $h. A name takes the
@@ -46,8 +49,9 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from gearpy.broker.broker import Broker, Facts, Limits
 from gearpy.broker.ports import NobodyHost, Peer
-from gearpy.engine.policy import Rules
-from gearpy.engine.records import Put, Record
+from gearpy.engine.policy import read_assignments, read_policy
+from gearpy.engine.records import Batch
+from gearpy.engine.rules import Rules
 from gearpy.protocol.packets import HEADER_BYTES, NUMBERS, PACKETS, REQ, RES
 
 FACTS: Final = Facts(version="1.2.3", pid=4242)
@@ -119,7 +123,7 @@ class _Conversation:
         self._broker: Broker | None = None
         self._connections: dict[bytes, Connection] = {}
         self._met = 0
-        self._records: list[Record] = []
+        self._records: list[list[bytes]] = []
         self._values: dict[str, bytes] = {}
         self._speaker: bytes | None = None
 
@@ -141,6 +145,9 @@ class _Conversation:
                 self._hear_record(record)
             case [b"drain"]:
                 self._act(None, self.broker.drain)
+            case [b"policy", bytes(pattern), *texts]:
+                table = read_assignments(word.decode() for word in self._values_of(texts))
+                self.broker.engine.set_policy(pattern, read_policy(table))
             case [b"statistics", *counts]:
                 self._count(self._values_of(counts))
             case [bytes(name), b"!", b"leaves"]:
@@ -264,10 +271,11 @@ class _Conversation:
         self._now_s = end_s
 
     def _commit(self) -> None:
-        batch = self.broker.gate.take_batch()
-        if batch is not None:
-            self._records += batch.records
-            self.broker.gate.open(batch.ticket)
+        work = self.broker.gate.take_work()
+        if work is not None:
+            if work.batch is not None:
+                self._records += _written(work.batch, self.broker.engine.rules.handle_prefix)
+            self.broker.gate.open(work.ticket)
 
     def _lose(self, connection: Connection) -> None:
         connection.gone = True
@@ -326,7 +334,7 @@ class _Conversation:
         self._turn()
 
     def _hear_record(self, expected: list[Word]) -> None:
-        if not self._records or not self._same(expected, _record_fields(self._records[0])):
+        if not self._records or not self._same(expected, self._records[0]):
             came = "\n".join(map(_describe_record, self._records)) or "    nothing"
             raise Failed(f"{self._place}: expected\n    {self._line}\nbut the gate wrote\n{came}")
         del self._records[0]
@@ -409,11 +417,21 @@ def _quoted(field: bytes) -> str:
     return repr(field)[1:]
 
 
-def _record_fields(record: Record) -> list[bytes]:
-    if isinstance(record, Put):
-        return [b"PUT", record.handle, record.function, record.unique, record.payload]
-    return [b"DONE", record.handle]
+def _written(batch: Batch, handle_prefix: bytes) -> list[list[bytes]]:
+    """What a batch says of jobs; which numbers are in use is the journal's business."""
+
+    def handle(number: int) -> bytes:
+        return b"%b:%d" % (handle_prefix, number)
+
+    return [
+        *([b"PUT", put.handle, put.function, put.unique, put.payload] for put in batch.puts),
+        *(
+            [b"CHANGE", handle(change.number), change.state.encode(), b"%d" % change.attempts]
+            for change in batch.changes
+        ),
+        *([b"DONE", handle(number)] for number in batch.dones),
+    ]
 
 
-def _describe_record(record: Record) -> str:
-    return " ".join(["   ", *map(_quoted, _record_fields(record))])
+def _describe_record(record: list[bytes]) -> str:
+    return " ".join(["   ", *map(_quoted, record)])

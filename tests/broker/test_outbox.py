@@ -3,7 +3,6 @@
 from gearpy.broker.gate import CommitGate
 from gearpy.broker.outbox import Link, Outbox
 from gearpy.engine.engine import Engine
-from gearpy.engine.records import PUT
 
 
 class Wire(Link):
@@ -27,12 +26,12 @@ class Desk:
 
     def ticket(self) -> int:
         """Of a new record."""
-        return self.gate.write(PUT, self._jobs.submit(None, b"f", b"", b""))
+        return self.gate.put(self._jobs.submit(None, b"f", b"", b""))
 
     def commit(self) -> None:
-        batch = self.gate.take_batch()
-        assert batch is not None
-        self.gate.open(batch.ticket)
+        work = self.gate.take_work()
+        assert work is not None
+        self.gate.open(work.ticket)
 
 
 def test_without_a_ticket_packets_leave_at_once_and_in_order() -> None:
@@ -91,12 +90,12 @@ def test_one_commit_lets_go_only_what_it_covers() -> None:
     outbox, link = desk.outbox()
     later, _ = desk.outbox()
     outbox.put(b"first ", desk.ticket())
-    batch = desk.gate.take_batch()
-    assert batch is not None
+    work = desk.gate.take_work()
+    assert work is not None
     outbox.put(b"second ", desk.ticket())
     outbox.put(b"behind ")
     later.put(b"third ", desk.ticket())
-    desk.gate.open(batch.ticket)
+    desk.gate.open(work.ticket)
     assert desk.dirty == [link], "the other one has nothing to say yet"
     assert outbox.take() == b"first "
     desk.dirty.clear()
@@ -144,6 +143,36 @@ def test_the_size_counts_what_is_held_too() -> None:
     assert outbox.size_bytes == 5
     outbox.take()
     assert outbox.size_bytes == 0
+
+
+def test_what_is_not_true_any_more_is_replaced_when_the_gate_opens() -> None:
+    desk = Desk()
+    outbox, link = desk.outbox()
+    ticket = desk.ticket()
+    true = {"first": True, "second": True}
+    assert outbox.holds(ticket)
+    assert not outbox.waits
+    outbox.hold(b"first ", ticket, lambda: true["first"], b"no ")
+    assert outbox.holds(0), "nothing overtakes it"
+    assert outbox.waits
+    outbox.hold(b"second ", ticket, lambda: true["second"], b"no ")
+    outbox.put(b"behind ")
+    true["first"] = False
+    assert outbox.size_bytes == 20
+    desk.commit()
+    true["second"] = False
+    assert desk.dirty == [link]
+    assert outbox.size_bytes == 17
+    assert outbox.take() == b"no second behind "
+    assert (outbox.size_bytes, outbox.waits, outbox.holds(ticket)) == (0, False, False)
+
+
+def test_a_closed_outbox_holds_nothing() -> None:
+    desk = Desk()
+    outbox, _ = desk.outbox()
+    outbox.close()
+    outbox.hold(b"packet", desk.ticket(), lambda: True, b"")
+    assert (outbox.size_bytes, outbox.empty) == (0, True)
 
 
 def test_what_is_left_in_it_does_not_keep_the_link_off_the_list() -> None:

@@ -1,15 +1,14 @@
 """The ``gearpy`` command as a process, against a real server."""
 
 import contextlib
+import json
 import os
 import pty
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from typing import Final
 
 import pytest
 
@@ -17,44 +16,7 @@ from gearpy.client import Client
 from gearpy.testing.process import ServerProcess
 from gearpy.version import VERSION
 from gearpy.worker import Job, Worker
-from gearpy.worker.functions import JobFunction
-
-LIMIT_S = 30.0
-GEARPY: Final = [sys.executable, "-m", "gearpy.cli.main"]
-
-
-def gearpy(
-    *arguments: str | bytes, server: str | None = None, stdin: bytes | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Runs the command.  Without ``stdin`` standard input is empty."""
-    environment = {name: value for name, value in os.environ.items() if name != "GEARPY_SERVER"}
-    if server is not None:
-        environment["GEARPY_SERVER"] = server
-    return subprocess.run(
-        [*GEARPY, *arguments],
-        input=stdin if stdin is not None else b"",
-        capture_output=True,
-        timeout=LIMIT_S,
-        env=environment,
-    )
-
-
-@contextlib.contextmanager
-def working(server: ServerProcess, **functions: JobFunction) -> Iterator[None]:
-    worker = Worker(server.address)
-    for name, function in functions.items():
-        worker.register(name, function)
-    with contextlib.ExitStack() as stack:
-        thread = threading.Thread(target=worker.run)
-        thread.start()
-        stack.callback(thread.join, LIMIT_S)
-        stack.callback(worker.stop)
-        yield
-
-
-def rows(output: bytes) -> list[list[str]]:
-    return [line.split() for line in output.decode().splitlines()]
-
+from tests.cli.command import GEARPY, LIMIT_S, gearpy, rows, start, working
 
 # ---- submit
 
@@ -181,16 +143,7 @@ def test_an_interrupt_is_exit_130_without_a_traceback(server: ServerProcess) -> 
         entered.set()
         assert going.wait(LIMIT_S)
 
-    # A test run that was started in the background ignores SIGINT, and so would its children.
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        process = subprocess.Popen(
-            [*GEARPY, "submit", "held", "x", "--server", server.address],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    process = start("submit", "held", "x", "--server", server.address)
     with working(server, held=held):
         assert entered.wait(LIMIT_S)
         process.send_signal(signal.SIGINT)
@@ -212,7 +165,10 @@ def test_status(server: ServerProcess) -> None:
 
     empty = gearpy("status", server=server.address)
     assert (empty.returncode, empty.stderr) == (0, b"")
-    assert empty.stdout == b"No functions: no job waits and no worker has registered.\n"
+    assert empty.stdout.decode().splitlines() == [
+        f"gearpy-server {VERSION}; no journal: jobs are kept in memory only",
+        "No functions: no job waits and no worker has registered.",
+    ]
     with Client(server.address) as client:
         for _ in range(3):
             client.submit_background("held")
@@ -223,11 +179,12 @@ def test_status(server: ServerProcess) -> None:
             shown = gearpy("status", server=server.address)
             going.set()
     assert (shown.returncode, shown.stderr) == (0, b"")
-    assert rows(shown.stdout) == [
-        ["Function", "Waiting", "Running", "Workers"],
-        ["[red]not", "markup", "1", "0", "0"],
-        ["held", "2", "1", "1"],
-        ["x" * 200, "1", "0", "0"],
+    headings, *functions = rows(shown.stdout)[1:]
+    assert headings[1:] == ["Queued", "Delayed", "Retrying", "Running", "Dead", "Workers", "Note"]
+    assert [row[:-2] for row in functions] == [
+        ["[red]not", "markup", "1", "0", "0", "0", "0", "0", "oldest", "waits", "for"],
+        ["held", "2", "0", "0", "1", "0", "1", "oldest", "waits", "for"],
+        ["x" * 200, "1", "0", "0", "0", "0", "0", "oldest", "waits", "for"],
     ]
 
 
@@ -241,27 +198,34 @@ def test_workers(server: ServerProcess) -> None:
     with working(server, upper=upper, lower=upper), Client(server.address) as client:
         client.submit("upper").result(LIMIT_S)
         shown = gearpy("workers", server=server.address)
+        as_json = gearpy("workers", "--json", server=server.address)
     heading, row = rows(shown.stdout)
     assert heading == ["Connection", "Address", "Client", "id", "Functions"]
     assert row[1:] == ["127.0.0.1", "-", "lower,", "upper"]
+    (worker,) = json.loads(as_json.stdout)["workers"]
+    assert worker.pop("connection") == int(row[0])
+    assert worker == {"address": "127.0.0.1", "client_id": "-", "functions": ["lower", "upper"]}
 
 
 def test_version(server: ServerProcess) -> None:
     shown = gearpy("version", server=server.address)
     assert (shown.returncode, shown.stderr) == (0, b"")
     assert rows(shown.stdout) == [["Server", "Version"], [server.address, VERSION]]
+    as_json = gearpy("version", "--json", server=server.address)
+    assert json.loads(as_json.stdout) == {"server": server.address, "version": VERSION}
 
 
 @contextlib.contextmanager
-def peer(answer: bytes) -> Iterator[str]:
-    """Something that answers one line with ``answer``, and then hangs up."""
+def peer(answer: bytes, connections: int = 1) -> Iterator[str]:
+    """Something that answers whatever it is sent with ``answer``, and then hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(100)
-                connection.sendall(answer)
+            for _ in range(connections):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -295,9 +259,19 @@ def test_an_answer_that_is_none(command: str, answer: bytes, sentence: bytes) ->
 
 
 def test_reports_of_other_servers_are_shown_safely() -> None:
-    with peer(b"clear\x1b[2J\t2\t1\t0\n.\n") as address:
+    with peer(b"clear\x1b[2J\xc2\x9b\xff\t2\t1\t0\n.\n", connections=4) as address:
         done = gearpy("status", server=address)
-    assert rows(done.stdout)[1] == ["clear\\x1b[2J", "1", "1", "0"]
+        as_json = gearpy("status", "--json", server=address)
+    assert rows(done.stdout) == [
+        ["Function", "Waiting", "Running", "Workers"],
+        ["clear\\x1b[2J\\x9b\\xff", "1", "1", "0"],
+    ]
+    assert json.loads(as_json.stdout) == {
+        "server": None,
+        "functions": [
+            {"function": "clear\x1b[2J\x9b\udcff", "waiting": 1, "running": 1, "workers": 0}
+        ],
+    }
     with peer(b"0.7\n") as address:
         assert rows(gearpy("version", server=address).stdout)[1] == [address, "0.7"]
 
@@ -305,7 +279,9 @@ def test_reports_of_other_servers_are_shown_safely() -> None:
 # ---- the command itself
 
 
-@pytest.mark.parametrize("command", [["status"], ["workers"], ["version"], ["submit", "f", "x"]])
+@pytest.mark.parametrize(
+    "command", [["status"], ["workers"], ["version"], ["submit", "f", "x"], ["jobs", "--json"]]
+)
 def test_nobody_listens(command: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

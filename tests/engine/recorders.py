@@ -1,11 +1,13 @@
 """Ports that write down what the engine says."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job, Outcome, Report
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.records import RecordKind
+from gearpy.engine.records import FunctionChange, Mark, PolicyChange
 
 
 class Heard(NamedTuple):
@@ -38,21 +40,49 @@ class ClientRecorder:
 class WorkerRecorder:
     """A worker that counts its wake-ups."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "worker") -> None:
+        self.name = name
         self.worker = Worker(self)
         self.wakes = 0
+        self.cancelled: list[bytes] = []
 
     def wake(self) -> None:
         self.wakes += 1
+
+    def job_cancelled(self, job: Job) -> None:
+        self.cancelled.append(job.handle)
 
 
 class JournalRecorder:
     """A journal that hands out growing tickets."""
 
-    def __init__(self) -> None:
-        self.records: list[tuple[RecordKind, bytes]] = []
+    room_bytes = math.inf
 
-    def write(self, kind: RecordKind, job: Job) -> int:
+    def __init__(self) -> None:
+        self.records: list[tuple[str, bytes]] = []
+        self.notes: list[FunctionChange | PolicyChange | Mark] = []
+        self.wanted: list[int] = []
+
+    def put(self, job: Job) -> int:
+        return self._write("put", job)
+
+    def changed(self, job: Job) -> int:
+        return self._write("changed", job)
+
+    def done(self, job: Job) -> None:
+        self._write("done", job)
+
+    def note(self, record: FunctionChange | PolicyChange | Mark) -> int:
+        self.notes.append(record)
+        return len(self.records)
+
+    def fetch(self, jobs: Sequence[Job]) -> None:
+        self.wanted += [job.number for job in jobs]
+
+    def is_durable(self, ticket: int) -> bool:
+        return True
+
+    def _write(self, kind: str, job: Job) -> int:
         self.records.append((kind, job.handle))
         return len(self.records)
 

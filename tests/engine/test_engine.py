@@ -4,7 +4,7 @@ import pytest
 
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job, Outcome
-from gearpy.engine.policy import Rules
+from gearpy.engine.rules import Rules
 from gearpy.errors import (
     ArgumentTooLarge,
     InvalidArgument,
@@ -23,7 +23,7 @@ def background(
     return engine.submit(None, function, unique, b"", Priority.NORMAL, due_s)
 
 
-def served(engine: Engine, worker: WorkerRecorder) -> list[bytes]:
+def served(engine: Engine, worker: WorkerRecorder) -> list[bytes | None]:
     """The payloads of everything that the worker is given."""
     payloads = []
     while (job := engine.grab(worker.worker)) is not None:
@@ -175,7 +175,7 @@ def test_a_refused_submit_leaves_nothing_behind() -> None:
         engine.submit(client.client, b"f" * 256, b"u", b"")
     with pytest.raises(InvalidArgument):
         engine.submit(client.client, b"f", b"u", b"", reducer=b"a\nb")
-    engine.draining = True
+    engine.drain()
     with pytest.raises(ShuttingDown):
         engine.submit(client.client, b"f", b"u", b"")
     assert engine.statistics() == Engine().statistics()
@@ -237,15 +237,23 @@ def test_what_only_leavers_waited_for_is_dropped_at_once() -> None:
     assert engine.grab(worker.worker) is None
 
 
-def test_a_running_job_survives_its_client_but_not_the_loss_of_its_worker_too() -> None:
+@pytest.mark.parametrize("timeout", [False, True])
+def test_a_running_job_survives_its_client_but_not_the_loss_of_its_worker_too(
+    timeout: bool,
+) -> None:
     engine = Engine()
-    client, worker = ClientRecorder(), able(engine, b"f")
+    client, worker = ClientRecorder(), able(engine)
+    engine.can_do(worker.worker, b"f", 5.0)
     job = engine.submit(client.client, b"f", b"", b"")
     engine.grab(worker.worker)
     engine.leave(client.client)
     assert engine.report(worker.worker, job.handle, DATA, b"part")
-    engine.lose(worker.worker)
+    if timeout:
+        engine.advance(5.0)
+    else:
+        engine.lose(worker.worker)
     assert engine.status(job.handle) is None
+    assert job.state == "cancelled"
     assert engine.statistics().abandoned == 1
 
 
@@ -292,13 +300,15 @@ def test_background_jobs_are_written_down_once_and_ended_once() -> None:
     engine.fail(worker.worker, jobs[1].handle)
     engine.exception(worker.worker, jobs[2].handle, b"")
     engine.cancel(jobs[3].handle)
-    assert journal.records == [("done", job.handle) for job in jobs[:4]]
+    started = [("changed", job.handle) for job in jobs]
+    assert journal.records == started + [("done", job.handle) for job in jobs[:4]]
+    journal.records.clear()
     engine.lose(worker.worker)
-    assert len(journal.records) == 4, "a job that goes back is not written again"
+    assert journal.records == started[4:], "a job that goes back has lost an attempt"
     again = able(engine, b"f")
     engine.grab(again.worker)
     engine.lose(again.worker)
-    assert journal.records[4:] == [("done", jobs[4].handle)]
+    assert journal.records == started[4:] * 2 + [("done", jobs[4].handle)]
 
 
 def test_foreground_jobs_are_not_written_down() -> None:
@@ -323,7 +333,7 @@ def test_a_foreground_job_is_written_down_when_a_background_submit_joins() -> No
     engine.leave(client.client)
     engine.grab(worker.worker)
     engine.complete(worker.worker, job.handle, b"")
-    assert journal.records == [("put", job.handle), ("done", job.handle)]
+    assert journal.records == [(what, job.handle) for what in ("put", "changed", "done")]
 
 
 # ---- change first, speak last
@@ -352,9 +362,9 @@ def test_clients_hear_of_an_end_when_it_is_settled_and_written() -> None:
     engine.submit(client.client, b"f", b"u", b"")
     engine.grab(worker.worker)
     engine.complete(worker.worker, job.handle, b"")
-    assert client.seen == [(False, 1, 2)]
+    assert client.seen == [(False, 1, 3)]
     assert not client.client.watching
-    assert job.state == "ended"
+    assert job.state == "completed"
 
 
 def test_time_does_not_go_back() -> None:

@@ -127,3 +127,15 @@ def test_like_a_sorted_list(steps: list[tuple[str, int]]) -> None:
             assert rung == [name for _, name in due]
         assert len(timers) == len(waiting)
         assert timers.next_due_s() == min((entry[0] for entry in waiting), default=math.inf)
+
+
+def test_very_many_at_one_moment_ring_in_parts() -> None:
+    timers = Timers()
+    rung: list[object] = []
+    for number in range(10_000):
+        timers.set(1.0, rung.append, number)
+    parts = 0
+    while timers.ring_due(1.0) == 1.0:
+        parts += 1
+    assert rung == list(range(10_000))
+    assert parts > 1

@@ -7,13 +7,23 @@ import pkgutil
 import pytest
 
 import gearpy.engine
-from gearpy.engine import job, policy
-from gearpy.engine.job import DELAYED, ENDED, MOVES, QUEUED, RUNNING, coalescing_key
-from gearpy.engine.policy import FOR_EVER, Rules, check_function, check_unique, may_retry
+from gearpy.engine import job, rules
+from gearpy.engine.job import (
+    DEAD,
+    DELAYED,
+    FINISHED,
+    MOVES,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    UNFINISHED,
+    coalescing_key,
+)
+from gearpy.engine.rules import FOR_EVER, Rules, check_function, check_unique, may_retry
 from gearpy.errors import ArgumentTooLarge, InvalidArgument
 
 MODULES = [module.name for module in pkgutil.iter_modules(gearpy.engine.__path__)]
-STATES = {DELAYED, QUEUED, RUNNING, ENDED}
+STATES = {*UNFINISHED, *FINISHED, DEAD}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -29,16 +39,21 @@ def test_every_move_is_between_states() -> None:
         assert set(move) | set(move.values()) <= STATES
 
 
-def test_nothing_leaves_the_end_and_everything_can_reach_it() -> None:
+def test_only_an_operator_brings_back_what_ended_and_everything_can_end() -> None:
     edges = {(before, after) for move in MOVES.values() for before, after in move.items()}
-    assert not [edge for edge in edges if edge[0] == ENDED]
-    assert {before for before, after in edges if after == ENDED} == STATES - {ENDED}
+    revivals = {edge for edge in edges if edge[0] not in UNFINISHED}
+    assert revivals == set(MOVES["revive"].items())
+    assert "completed" not in MOVES["revive"]
+    for state in UNFINISHED:
+        assert {after for before, after in edges if before == state} & {*FINISHED, DEAD}
 
 
 def test_only_what_runs_can_end_well_or_go_back() -> None:
-    assert set(MOVES["end"]) == set(MOVES["requeue"]) == {RUNNING}
+    for name in ("complete", "fail", "requeue", "retry"):
+        assert set(MOVES[name]) == {RUNNING}
     assert MOVES["assign"] == {QUEUED: RUNNING}
-    assert MOVES["become due"] == {DELAYED: QUEUED}
+    assert MOVES["become due"] == {DELAYED: QUEUED, RETRYING: QUEUED}
+    assert RUNNING not in MOVES["expire"], "what has started in time may end"
 
 
 def test_the_table_of_moves_is_complete() -> None:
@@ -91,10 +106,10 @@ def test_function_names_that_could_forge_reports(name: bytes) -> None:
 
 def test_function_names_that_are_too_long() -> None:
     with pytest.raises(ArgumentTooLarge, match="at most 255 bytes; this one has 256"):
-        check_function(b"f" * (policy.FUNCTION_BYTES_MAX + 1))
+        check_function(b"f" * (rules.FUNCTION_BYTES_MAX + 1))
 
 
 def test_uniques_have_a_limit() -> None:
-    check_unique(b"u" * policy.UNIQUE_BYTES_MAX)
+    check_unique(b"u" * rules.UNIQUE_BYTES_MAX)
     with pytest.raises(ArgumentTooLarge, match=r"^Unique value too large$"):
-        check_unique(b"u" * (policy.UNIQUE_BYTES_MAX + 1))
+        check_unique(b"u" * (rules.UNIQUE_BYTES_MAX + 1))

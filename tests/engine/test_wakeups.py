@@ -9,8 +9,8 @@ import pytest
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job
 from gearpy.engine.peers import Ability
-from gearpy.engine.policy import Rules
 from gearpy.engine.queue import FunctionQueue
+from gearpy.engine.rules import Rules
 from gearpy.priority import Priority
 
 from .recorders import WorkerRecorder, able
@@ -211,7 +211,7 @@ def test_nobody_is_woken_while_draining() -> None:
     assert engine.grab(worker.worker) is job
     sleeper = able(engine, b"f", asleep=True)
     delayed = submit(engine, due_s=1.0)
-    engine.draining = True
+    engine.drain()
     engine.lose(worker.worker)
     engine.advance(2.0)
     engine.sleep(sleeper.worker)

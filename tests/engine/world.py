@@ -5,15 +5,19 @@ from collections import Counter
 
 from gearpy.engine.engine import Engine
 from gearpy.engine.peers import Worker
-from gearpy.engine.policy import Rules
-from gearpy.priority import Priority
+from gearpy.engine.policy import Policy, PolicyBook
+from gearpy.engine.rules import Rules
 
-from .model import Model, ModelWorker
+from .books import Books
+from .journals import KeptJournal
+from .model import Model
+from .model_job import ModelWorker
 from .recorders import ClientRecorder, WorkerRecorder
 
 PATIENCE_S = 0.1
 CLIENTS = 2
 WORKERS = 4
+SWEEP_S = 0.02  # so much later than it may what is kept is forgotten
 
 
 class ClientSide:
@@ -22,8 +26,7 @@ class ClientSide:
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = ClientRecorder()
-        self.submissions: Counter[bytes] = Counter()
-        self.endings: Counter[bytes] = Counter()
+        self.waits: Counter[bytes] = Counter()  # submissions whose endings are to come
 
 
 class WorkerSide:
@@ -47,24 +50,41 @@ class WorkerSide:
         self.less_able = False
 
 
-class World:
+class World(Books):
     """An engine and a model that are told the same, and the peers that hear both."""
 
-    def start(self, job_retries: int, wakes_per_job: int) -> None:
+    def start(
+        self, job_retries: int, wakes_per_job: int, draw: float, policies: dict[bytes, Policy]
+    ) -> None:
         """Begins with peers that have said nothing yet."""
-        rules = Rules(
+        self.decided = Rules(
             handle_prefix=b"H:t",
             job_retries=job_retries,
             wakes_per_job=wakes_per_job,
             wake_patience_s=PATIENCE_S,
         )
-        self.engine = Engine(rules)
-        self.model = Model(job_retries)
+        self.draw = draw
+        self.policies = policies
+        self.journal = KeptJournal()
+        self.model = Model(job_retries, draw, policies)
         self.names = itertools.count(1)
         self.handles: list[bytes] = []
+        self.restarts = 0
+        self.new_engine()
+
+    def new_engine(self) -> None:
+        """Another engine, from what the journal holds; nobody is connected yet."""
+        self.engine = Engine(
+            self.decided,
+            self.journal,
+            self.model.now_s,
+            policies=PolicyBook(self.policies),
+            draw=lambda: self.draw,
+        )
+        assert not self.engine.restore(list(self.journal.records()))
         self.wakes = 0
         self.passed_over = 0
-        self.kept: set[bytes] = set()  # background jobs that nothing has ended
+        self.decided_s = self.model.now_s
         self.clients = [self.new_client() for _ in range(CLIENTS)]
         self.workers = [self.new_worker() for _ in range(WORKERS)]
 
@@ -88,14 +108,19 @@ class World:
         self.note_wakes()
         self.no_lost_wake_up()
         self.clients_hear_what_workers_say()
+        self.workers_hear_of_cancels()
         self.one_holder()
         self.one_unfinished_job_for_a_unique()
-        self.background_jobs_stay()
+        self.forget_what_was_kept_long_enough()
         self.books()
+        self.journal.check(self.engine, b"H:t")
         self.workers_stand_in_turn()
 
-    def note_wakes(self) -> None:
-        """Who was woken just now; and whether it had to be."""
+    def note_wakes(self, later: bool = False) -> None:
+        """Who was woken just now; and whether it had to be.
+
+        ``later``: time has passed since, and the job may be over.
+        """
         for side in self.workers:
             wakes, side.port.wakes = side.port.wakes, 0
             if wakes:
@@ -109,8 +134,9 @@ class World:
                 function = self.called_for(side)
                 assert function is not None, "who is woken is woken for a function"
                 coming = sum(self.called_for(other) == function for other in self.workers)
-                room = self.model.count(function, "queued") * self.engine.rules.wakes_per_job
-                assert coming <= room, "no more come than there is work for"
+                queued = self.model.count(function, "queued")
+                room = min(queued, self.model.room(function)) * self.decided.wakes_per_job
+                assert later or coming <= room, "no more come than there is work for"
 
     def called_for(self, side: WorkerSide) -> bytes | None:
         """The function that the engine waits for this worker to come for."""
@@ -133,7 +159,7 @@ class World:
         if self.model.draining:
             return
         for function in self.model.functions:
-            needed = self.model.count(function, "queued") * self.engine.rules.wakes_per_job
+            needed = self.givable(function) * self.decided.wakes_per_job
             if on_the_way[function] < needed:
                 for side in self.workers:
                     able = self.model.workers[side.name].can(function)
@@ -146,13 +172,18 @@ class World:
             got = side.port.take()
             assert got == [what for client, what in heard if client == side.name]
             for what in got:
-                if what.what in ("completed", "failed", "exception"):
-                    side.endings[what.handle] += 1
-                else:
-                    assert not side.endings[what.handle], "nothing follows the ending"
-            for handle, copies in side.submissions.items():
-                unfinished = self.engine.status(handle) is not None
-                assert side.endings[handle] == (0 if unfinished else copies)
+                assert side.waits[what.handle] > 0, "nothing follows the ending"
+                side.waits[what.handle] -= what.what in ("completed", "failed", "exception")
+            for handle, copies in side.waits.items():
+                unfinished = self.engine.status(handle)
+                assert not copies or unfinished is not None, "who waits hears of the end"
+
+    def workers_hear_of_cancels(self) -> None:
+        """The one that holds the job, once."""
+        told, self.model.told = self.model.told, []
+        for side in self.workers:
+            cancelled, side.port.cancelled = side.port.cancelled, []
+            assert cancelled == [handle for worker, handle in told if worker == side.name]
 
     def one_holder(self) -> None:
         """A job is held by one worker, and both know it."""
@@ -179,71 +210,32 @@ class World:
         )
         assert not [what for what, count in uniques.items() if count > 1]
 
-    def background_jobs_stay(self) -> None:
-        """Whatever foreground clients do: only an end, a cancel or a last loss forgets one."""
-        for handle in list(self.kept):
-            if self.engine.status(handle) is None:
-                assert self.model.find(handle) is None
-                assert self.engine.rules.job_retries >= 0, "nothing was to end it"
-                self.kept.remove(handle)
+    def givable(self, function: bytes) -> int:
+        """How many jobs of a function somebody has to come for."""
+        model = self.model
+        free: Counter[bytes] = Counter()
+        most = model.of_function(function, "max_running_per_key")
+        for job in model.queued(function):
+            free[job.key] += 1
+            if job.key and most:
+                running = [other for other in model.held if other.function == function]
+                left = most - sum(other.key == job.key for other in running)
+                free[job.key] = max(0, min(free[job.key], left))
+        count = min(sum(free.values()), model.room(function))
+        # That more jobs may start than a minute ago is looked at when one starts, or none may.
+        return min(count, 1) if model.of_function(function, "rate_per_minute") else count
 
-    def books(self) -> None:
-        """Statistics equal a recount."""
-        self._jobs_are_booked()
-        self._functions_are_booked()
-        statistics = self.engine.statistics()
-        states = Counter(job.state for job in self.model.jobs)
-        history = Counter(self.model.history)
-        assert statistics.jobs == len(self.model.jobs)
-        assert statistics.functions == len(self.model.functions)
-        assert statistics.queued == states["queued"] == len(self.model.queued)
-        assert statistics.delayed == states["delayed"]
-        assert statistics.running == states["running"] == len(self.model.held)
-        for event in (
-            "submitted",
-            "coalesced",
-            "completed",
-            "failed",
-            "lost",
-            "timed_out",
-            "gave_up",
-            "cancelled",
-            "abandoned",
-            "stale",
-        ):
-            assert getattr(statistics, event) == history[event], event
-        assert statistics.wakes == self.wakes
-        assert statistics.passed_over == self.passed_over
-
-    def _jobs_are_booked(self) -> None:
-        for got, job in zip(self.engine.jobs(), self.model.jobs, strict=True):
-            assert got == self.engine.status(job.handle)
-            assert (got.handle, got.function, got.unique) == (job.handle, job.function, job.unique)
-            assert (got.state, got.background) == (job.state, job.background)
-            assert (got.waiting, got.losses) == (len(job.waiting), job.losses)
-            assert (got.numerator, got.denominator) == job.progress
-        for unique in (b"", b"u", b"v"):
-            found = self.engine.status_by_unique(unique)
-            candidates = [job.handle for job in self.model.jobs if job.unique == unique != b""]
-            assert found.handle in candidates if found else not candidates
-
-    def _functions_are_booked(self) -> None:
-        names = []
-        for got in self.engine.functions():
-            names.append(got.function)
-            for state, counted in (("queued", got.queued), ("delayed", got.delayed)):
-                assert counted == tuple(
-                    self.model.count(got.function, state, priority) for priority in Priority
-                )
-            assert got.running == self.model.count(got.function, "running")
-            assert got.total == sum(job.function == got.function for job in self.model.jobs)
-            assert got.workers == sum(
-                worker.can(got.function) for worker in self.model.workers.values()
-            )
-            assert got.maxqueue == self.model.maxqueues.get(got.function, (0, 0, 0))
-            assert got == self.engine.function(got.function)
-        assert names == self.model.functions
-        assert dict(self.engine.limits()) == self.model.maxqueues
+    def forget_what_was_kept_long_enough(self) -> None:
+        """When exactly that happens is the engine's freedom, but not by much."""
+        for job in list(self.model.ended):
+            if job.state == "dead":
+                continue
+            until_s = job.since_s + (self.model.of_function(job.function, "keep_s") or 0.0)
+            if self.engine.find(job.handle) is None:
+                assert until_s <= self.model.now_s, "it was to be kept"
+                self.model.ended.remove(job)
+            else:
+                assert self.model.now_s < max(until_s, self.decided_s) + SWEEP_S, "long enough"
 
     def workers_stand_in_turn(self) -> None:
         """Abilities are in the order of service, and each is listed as idle or as absent."""

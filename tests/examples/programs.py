@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -112,6 +113,15 @@ class Demo:
         output, self.errors = self.process.communicate(timeout=WAIT_S)
         self.output += output
         return self.process.returncode
+
+    def workers(self, count: int) -> list[int]:
+        """The workers that it started.  A program's name is in /proc a moment after its start."""
+        give_up_s = time.monotonic() + WAIT_S
+        while True:
+            pids = [pid for pid, command in self.members().items() if "resize_worker" in command]
+            if len(pids) == count:
+                return pids
+            assert time.monotonic() < give_up_s, f"{len(pids)} workers instead of {count}"
 
     def members(self) -> dict[int, str]:
         """The processes that it started and itself, and their command lines, of those that run."""

@@ -1,6 +1,7 @@
 """Encoders and splitting: golden bytes for every packet type, and the reference as an oracle."""
 
 import ctypes
+import re
 from typing import Final
 
 import pytest
@@ -83,12 +84,28 @@ GOLDEN: Final[dict[str, tuple[bytes, tuple[bytes, ...]]]] = {
         b"\0\0\0\x2a\0\0\0\x0du1\x001\x001\x003\x0010\x002",
         (b"u1", b"1", b"1", b"3", b"10", b"2"),
     ),
+    "SUBMIT_JOB_OPTIONS": (
+        b'\0\0\x1c\x85\0\0\0\x1cresize\0u1\0{"attempts":3}\0p\0q',
+        (b"resize", b"u1", b'{"attempts":3}', b"p\0q"),
+    ),
+    "JOB_ASSIGN_OPTIONS": (
+        b'\0\0\x1c\x86\0\0\0\x20H:vm:1\0resize\0u1\0{"attempt":1}\0p',
+        (b"H:vm:1", b"resize", b"u1", b'{"attempt":1}', b"p"),
+    ),
+    "CANCEL_JOB": (b"\0\0\x1c\x87\0\0\0\x06H:vm:1", (b"H:vm:1",)),
+    "CANCEL_RES": (b"\0\0\x1c\x88\0\0\0\x08H:vm:1\x001", (b"H:vm:1", b"1")),
+    "OPERATE": (b'\0\0\x1c\x89\0\0\0\x0f{"do":"server"}', (b'{"do":"server"}',)),
+    "OPERATE_RES": (b'\0\0\x1c\x8a\0\0\0\x0b{"count":1}', (b'{"count":1}',)),
+    "WORK_PROGRESS": (
+        b"\0\0\x1c\x8b\0\0\0\x13H:vm:1\x003\x0010\0reading",
+        (b"H:vm:1", b"3", b"10", b"reading"),
+    ),
 }
 
 
 def test_golden_bytes_know_every_packet() -> None:
     assert list(GOLDEN) == list(NUMBERS)
-    assert list(NUMBERS.values()) == list(range(1, 43))
+    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7308)]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -191,6 +208,46 @@ def test_build_refuses_what_cannot_be_read_back() -> None:
 )
 def test_trimmed(name: bytes, trimmed: bytes) -> None:
     assert codec.trimmed(name) == trimmed
+
+
+NAMES = st.binary(max_size=10).map(codec.decoded)
+
+
+@given(st.dictionaries(NAMES, NAMES | st.integers() | st.booleans() | st.none(), max_size=4))
+def test_what_is_packed_is_what_is_unpacked(values: dict[str, object]) -> None:
+    text = codec.packed(values)
+    assert text.isascii()
+    assert b"\0" not in text, "it stands in front of another field"
+    assert codec.unpacked("it", text) == values
+
+
+def test_packed() -> None:
+    assert codec.packed({"key": codec.decoded(b"\xff"), "n": 0.5}) == b'{"key":"\\udcff","n":0.5}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        codec.packed({"due_s": float("nan")})
+    with pytest.raises(TypeError, match="bytes is not JSON"):
+        codec.packed({"key": b"k"})
+
+
+def test_unpacked_bytes_that_are_no_utf8() -> None:
+    assert codec.unpacked("it", b'{"key":"\xff"}') == {"key": "\udcff"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"", "it is no JSON: Expecting value"),
+        (b"{", "it is no JSON"),
+        (b'{"a":NaN}', "it is no JSON: NaN is no number"),
+        (b"{}{}", "it is no JSON: Extra data"),
+        (b"[" * 100_000, "it is no JSON: maximum recursion"),
+        (b"[1]", "it is no JSON object, but b'[1]'"),
+    ],
+    ids=["empty", "cut off", "NaN", "two", "deep", "a list"],
+)
+def test_unpacked_wants_an_object(text: bytes, why: str) -> None:
+    with pytest.raises(MalformedPacket, match=re.escape(why)):
+        codec.unpacked("it", text)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def test_defaults_are_those_of_the_declarations() -> None:
 
 
 def test_every_field_is_declared_with_a_flag_and_a_sentence() -> None:
-    assert set(FIELDS) == {item.name for item in dataclasses.fields(Settings)} - {"given"}
+    beside = {"given", "policies"}
+    assert set(FIELDS) == {item.name for item in dataclasses.fields(Settings)} - beside
     for name, declaration in FIELDS.items():
         assert declaration.flags[-1].startswith(f"--{key_of(name)}"), name
         assert declaration.says.endswith("."), name
@@ -40,10 +41,11 @@ def test_every_setting_can_be_a_variable() -> None:
     values = {
         "job_handle_prefix": "H:x",
         "listen": "127.0.0.1,::1",
-        "queue_type": "builtin",
+        "queue_type": "libsqlite3",
         "verbose": "debug",
         "timeout_unit": "s",
         "log_format": "json",
+        "durability": "interval:20",
         "max_payload": "1M",
         "max_output": "2g",
         "file_descriptors": "64",
@@ -125,5 +127,5 @@ def test_every_setting_is_read_somewhere() -> None:
         for name, declaration in FIELDS.items()
         if not declaration.ignored and f"settings.{name}" not in sources
     ]
-    # There is only one queue type, and choosing another is refused where it is read.
-    assert unread == ["queue_type"]
+    # These two are read through ``journal_file``.
+    assert unread == ["queue_type", "libsqlite3_db"]

@@ -3,187 +3,364 @@
 import pickle
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gearpy.engine.records import Put, Record
-from gearpy.testing.stores import check_store
+from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.testing.stores import check_store, example_put
 
 
 class FileStore:
-    """A correct store that outlives its process: one pickle, written anew with each commit."""
+    """A correct store that outlives its process: one pickle, written at its end."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "jobs"
-        self.jobs: dict[bytes, Put] = {}
+        self.puts: dict[int, Put] = {}
+        self.changes: dict[int, Change] = {}
+        self.notes: dict[Any, FunctionChange | PolicyChange | Mark] = {}
         if self.path.exists():
-            self.jobs = pickle.loads(self.path.read_bytes())
+            self.puts, self.changes, self.notes = pickle.loads(self.path.read_bytes())
 
-    def load(self) -> Iterable[Put]:
-        return iter(self.jobs.values())
+    def load(self) -> Iterable[Record]:
+        notes = sorted(self.notes.values(), key=lambda note: not isinstance(note, Mark))
+        records: list[Record] = [*notes]
+        for put in self.jobs():
+            records.append(put)
+            if put.number in self.changes:
+                records.append(self.changes[put.number])
+        return records
 
-    def commit(self, batch: Sequence[Record]) -> None:
-        for record in list(batch):
-            self.apply(record)
-        self.path.write_bytes(pickle.dumps(self.jobs))
+    def jobs(self) -> list[Put]:
+        return sorted(self.puts.values())
 
-    def apply(self, record: Record) -> None:
-        if isinstance(record, Put):
-            self.jobs[record.handle] = record
-        else:
-            self.jobs.pop(record.handle, None)
+    def commit(self, batch: Batch) -> None:
+        batch = Batch([*batch.puts], [*batch.changes], [*batch.dones], [*batch.notes])
+        self.apply(batch)
+
+    def apply(self, batch: Batch) -> None:
+        for put in batch.puts:
+            self.put(put)
+        for change in batch.changes:
+            self.change(change)
+        for number in batch.dones:
+            self.done(number)
+        for note in batch.notes:
+            self.note(note)
+
+    def write(self) -> None:
+        self.path.write_bytes(pickle.dumps((self.puts, self.changes, self.notes)))
+
+    def put(self, put: Put) -> None:
+        self.puts[put.number] = put
+
+    def change(self, change: Change) -> None:
+        self.changes[change.number] = change
+
+    def done(self, number: int) -> None:
+        self.puts.pop(number, None)
+        self.changes.pop(number, None)
+
+    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+        key = (type(note), None if isinstance(note, Mark) else note[0])
+        self.notes[key] = note
+        if not isinstance(note, Mark) and not any(note[1:]):
+            del self.notes[key]
+
+    def payloads(self, numbers: Sequence[int], bytes_max: int) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        for number in numbers:
+            if number in self.puts:
+                found[number] = self.puts[number].payload
+                if sum(map(len, found.values())) > bytes_max and len(found) > 1:
+                    del found[number]
+                    break
+        return found
+
+    def free_bytes(self) -> int | None:
+        return 1
 
     def close(self) -> None:
-        pass
+        self.write()
 
 
 def test_a_correct_store_passes() -> None:
     check_store(FileStore)
 
 
+# ---- jobs
+
+
 class Keeps(FileStore):
     """Ignores the ends of jobs."""
 
-    def apply(self, record: Record) -> None:
-        if isinstance(record, Put):
-            super().apply(record)
+    def done(self, number: int) -> None:
+        pass
 
 
 class FailsOnStrangers(FileStore):
     """Wants to know every job that ends."""
 
-    def apply(self, record: Record) -> None:
-        if isinstance(record, Put):
-            super().apply(record)
-        else:
-            del self.jobs[record.handle]
+    def done(self, number: int) -> None:
+        del self.puts[number]
 
 
-class EndsFirst(FileStore):
-    """Takes the ends of a batch before its jobs."""
+class EndsByText(FileStore):
+    """Ends all jobs whose number begins alike."""
 
-    def commit(self, batch: Sequence[Record]) -> None:
-        super().commit(sorted(batch, key=lambda record: isinstance(record, Put)))
-
-
-class SortsBy(FileStore):
-    """Gives jobs in the order of something else than their arrival."""
-
-    field = "handle"
-
-    def load(self) -> Iterable[Put]:
-        return sorted(self.jobs.values(), key=lambda job: getattr(job, self.field))
+    def done(self, number: int) -> None:
+        for other in [other for other in self.puts if str(other).startswith(str(number))]:
+            super().done(other)
 
 
-class SortsByPriority(SortsBy):
-    field = "priority"
+class SortsByArrival(FileStore):
+    def jobs(self) -> list[Put]:
+        return list(self.puts.values())
 
 
-class SortsByTime(SortsBy):
-    field = "due_s"
+class SortsByText(FileStore):
+    def jobs(self) -> list[Put]:
+        return sorted(self.puts.values(), key=lambda put: str(put.number))
 
 
-class SortsByFunction(SortsBy):
-    field = "function"
+class SortsByPriority(FileStore):
+    def jobs(self) -> list[Put]:
+        return sorted(self.puts.values(), key=lambda put: (put.priority, put.number))
 
 
-class MovesTheLast(FileStore):
-    """Fills the gap of a job that ends with the last one."""
-
-    def apply(self, record: Record) -> None:
-        if not isinstance(record, Put) and record.handle in self.jobs and len(self.jobs) > 2:
-            handle, job = self.jobs.popitem()
-            super().apply(record)
-            if handle != record.handle:
-                self.jobs = {handle: job, **self.jobs}
-        else:
-            super().apply(record)
+class SortsByPlace(FileStore):
+    def jobs(self) -> list[Put]:
+        places = {number: change.place for number, change in self.changes.items()}
+        return sorted(self.puts.values(), key=lambda put: places.get(put.number, put.number))
 
 
 class Coalesces(FileStore):
     """Has one row for a function and unique."""
 
-    def apply(self, record: Record) -> None:
-        if isinstance(record, Put):
-            for job in list(self.jobs.values()):
-                if record.unique and (job.function, job.unique) == (record.function, record.unique):
-                    del self.jobs[job.handle]
-        super().apply(record)
+    def put(self, put: Put) -> None:
+        for other in list(self.puts.values()):
+            if put.unique and (other.function, other.unique) == (put.function, put.unique):
+                del self.puts[other.number]
+        super().put(put)
+
+
+class LimitsBatches(FileStore):
+    """Takes the first ten thousand jobs of a batch."""
+
+    def apply(self, batch: Batch) -> None:
+        super().apply(Batch(batch.puts[:10_000], batch.changes, batch.dones, batch.notes))
+
+
+class LosesTheRest(FileStore):
+    """Writes jobs in blocks of 64, and forgets the last block where it is of one."""
+
+    def apply(self, batch: Batch) -> None:
+        puts = batch.puts[:-1] if len(batch.puts) % 64 == 1 < len(batch.puts) else batch.puts
+        super().apply(Batch(puts, batch.changes, batch.dones, batch.notes))
+
+
+class LosesDones(FileStore):
+    """Takes 64 ends of a batch."""
+
+    def apply(self, batch: Batch) -> None:
+        dones = batch.dones[:64] if len(batch.dones) < 100 else batch.dones
+        super().apply(Batch(batch.puts, batch.changes, dones, batch.notes))
+
+
+# ---- values
 
 
 class Alters(FileStore):
     """Changes a value on its way."""
 
-    def alter(self, job: Put) -> Any:
-        return job
+    def alter(self, put: Put) -> Any:
+        return put
 
-    def load(self) -> Iterable[Put]:
-        return [self.alter(job) for job in self.jobs.values()]
+    def jobs(self) -> list[Put]:
+        return [self.alter(put) for put in super().jobs()]
 
 
 class CutsAtNul(Alters):
-    def alter(self, job: Put) -> Put:
-        return replace(job, payload=job.payload.split(b"\0")[0])
+    def alter(self, put: Put) -> Put:
+        return put._replace(payload=put.payload.split(b"\0")[0])
 
 
 class NullsEmpty(Alters):
-    def alter(self, job: Put) -> Any:
-        changes: dict[str, Any] = {} if job.payload else {"payload": None}
-        return replace(job, **changes)
+    def alter(self, put: Put) -> Any:
+        nothing: Any = None
+        return put if put.payload else put._replace(payload=nothing)
 
 
 class NeedsText(Alters):
-    def alter(self, job: Put) -> Put:
-        return replace(job, function=job.function.decode("utf-8", "replace").encode())
+    def alter(self, put: Put) -> Put:
+        return put._replace(function=put.function.decode("utf-8", "replace").encode())
+
+
+class ReadsNumbers(Alters):
+    def alter(self, put: Put) -> Put:
+        return put._replace(unique=b"1" if put.unique == b"1.0" else put.unique)
 
 
 class WholeSeconds(Alters):
-    def alter(self, job: Put) -> Put:
-        return replace(job, due_s=float(int(job.due_s)))
+    def alter(self, put: Put) -> Put:
+        return put._replace(due_s=float(int(put.due_s)))
 
 
-class PlainNumbers(Alters):
+class NumbersForTimes(Alters):
+    def alter(self, put: Put) -> Put:
+        return put._replace(expire_s=int(put.expire_s) if not put.expire_s % 1 else put.expire_s)
+
+
+class PlainPriorities(Alters):
     """Gives priorities that are equal, but numbers."""
 
-    def alter(self, job: Put) -> Any:
-        priority: Any = int(job.priority)
-        return replace(job, priority=priority)
+    def alter(self, put: Put) -> Any:
+        priority: Any = int(put.priority)
+        return put._replace(priority=priority)
 
 
-class IgnoresCase(FileStore):
-    """Compares handles as text without case."""
-
-    def apply(self, record: Record) -> None:
-        if not isinstance(record, Put):
-            for handle in list(self.jobs):
-                if handle.lower() == record.handle.lower():
-                    del self.jobs[handle]
-        super().apply(record)
+class DropsOptions(Alters):
+    def alter(self, put: Put) -> Put:
+        return put._replace(options=b"")
 
 
-class LimitsBatches(FileStore):
-    """Takes the first ten thousand records of a batch."""
+# ---- changes and notes
 
-    def commit(self, batch: Sequence[Record]) -> None:
-        super().commit([record for _, record in zip(range(10_000), batch, strict=False)])
+
+class FirstChange(FileStore):
+    def change(self, change: Change) -> None:
+        self.changes.setdefault(change.number, change)
+
+
+class MergesChanges(FileStore):
+    """Leaves what the next Change says nothing of."""
+
+    def change(self, change: Change) -> None:
+        before = self.changes.get(change.number)
+        if before is not None:
+            change = change._replace(error=change.error or before.error)
+        super().change(change)
+
+
+class KeepsChanges(FileStore):
+    """Leaves the Change of a job that is done, and gives it without one."""
+
+    def load(self) -> Iterable[Record]:
+        orphans = [change for change in self.changes.values() if change.number not in self.puts]
+        return [*super().load(), *orphans]
+
+    def done(self, number: int) -> None:
+        self.puts.pop(number, None)
+
+
+class ChangesFirst(FileStore):
+    """Gives changes before all jobs."""
+
+    def load(self) -> Iterable[Record]:
+        return sorted(super().load(), key=lambda record: not isinstance(record, Change))
+
+
+class DropsResults(FileStore):
+    def change(self, change: Change) -> None:
+        super().change(change._replace(result=change.result[:65_536]))
+
+
+class NarrowPlaces(FileStore):
+    def change(self, change: Change) -> None:
+        super().change(change._replace(place=max(change.place, -(2**31))))
+
+
+class FirstNote(FileStore):
+    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+        key = (type(note), None if isinstance(note, Mark) else note[0])
+        if key not in self.notes:
+            super().note(note)
+
+
+class KeepsNothings(FileStore):
+    """Keeps notes that say nothing."""
+
+    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+        key = (type(note), None if isinstance(note, Mark) else note[0])
+        self.notes[key] = note
+
+
+class NoMark(FileStore):
+    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+        if not isinstance(note, Mark):
+            super().note(note)
+
+
+class MarkLast(FileStore):
+    def load(self) -> Iterable[Record]:
+        return sorted(super().load(), key=lambda record: isinstance(record, Mark))
+
+
+# ---- payloads and room
+
+
+class ReadsAll(FileStore):
+    """Knows no limit."""
+
+    def payloads(self, numbers: Sequence[int], bytes_max: int) -> dict[int, bytes]:
+        return super().payloads(numbers, 1 << 40)
+
+
+class ReadsNone(FileStore):
+    """Gives not even one that is too big."""
+
+    def payloads(self, numbers: Sequence[int], bytes_max: int) -> dict[int, bytes]:
+        found = super().payloads(numbers, bytes_max)
+        return {} if sum(map(len, found.values())) > bytes_max else found
+
+
+class ReadsSorted(FileStore):
+    """Begins with the lowest number."""
+
+    def payloads(self, numbers: Sequence[int], bytes_max: int) -> dict[int, bytes]:
+        return super().payloads(sorted(numbers), bytes_max)
+
+
+class ReadsAround(FileStore):
+    """Passes over what does not fit, and goes on."""
+
+    def payloads(self, numbers: Sequence[int], bytes_max: int) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        for number in numbers:
+            found |= super().payloads([number], bytes_max)
+            if sum(map(len, found.values())) > bytes_max and len(found) > 1:
+                del found[number]
+        return found
+
+
+class NoRoom(FileStore):
+    def free_bytes(self) -> int | None:
+        return -1
+
+
+# ---- batches, threads, closing
 
 
 class CommitsOneByOne(FileStore):
     """Leaves the first half of a batch that breaks."""
 
-    def commit(self, batch: Sequence[Record]) -> None:
-        for record in batch:
-            self.apply(record)
-        super().commit([])
+    def commit(self, batch: Batch) -> None:
+        self.apply(batch)
+
+
+class ForgetsToCheckNotes(FileStore):
+    """Leaves everything of a batch whose notes break."""
+
+    def commit(self, batch: Batch) -> None:
+        super().commit(Batch(batch.puts, batch.changes, batch.dones))
+        super().commit(Batch(notes=batch.notes))
 
 
 class SwallowsErrors(FileStore):
     """Says nothing of a batch that breaks."""
 
-    def commit(self, batch: Sequence[Record]) -> None:
+    def commit(self, batch: Batch) -> None:
         try:
             super().commit(batch)
         except Exception:
@@ -197,7 +374,7 @@ class OneThread(FileStore):
         super().__init__(directory)
         self.thread = threading.get_ident()
 
-    def commit(self, batch: Sequence[Record]) -> None:
+    def commit(self, batch: Batch) -> None:
         if threading.get_ident() != self.thread:
             raise RuntimeError("made in another thread")
         super().commit(batch)
@@ -206,9 +383,9 @@ class OneThread(FileStore):
 class LoadsOnce(FileStore):
     """Has nothing more to give after it was loaded."""
 
-    def load(self) -> Iterable[Put]:
-        jobs = list(self.jobs.values())
-        self.jobs = {}
+    def jobs(self) -> list[Put]:
+        jobs = super().jobs()
+        self.puts = {}
         return jobs
 
 
@@ -228,25 +405,27 @@ class StartsAnew(FileStore):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.jobs = {}
+        self.puts = {}
 
 
 class ForgetsEnds(FileStore):
     """Writes down new jobs only: what ended since comes back."""
 
-    def commit(self, batch: Sequence[Record]) -> None:
-        written = self.path.read_bytes() if self.path.exists() else pickle.dumps({})
+    def commit(self, batch: Batch) -> None:
         super().commit(batch)
-        if not any(isinstance(record, Put) for record in batch):
-            self.path.write_bytes(written)
+        if batch.puts:
+            self.write()
+
+    def close(self) -> None:
+        pass
 
 
-class ReopensSorted(FileStore):
-    """Loses the order when it is opened again."""
+class ForgetsMarks(FileStore):
+    """Forgets the mark when it is opened again."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.jobs = dict(sorted(self.jobs.items(), reverse=True))
+        self.notes.pop((Mark, None), None)
 
 
 class HasADemo(FileStore):
@@ -255,36 +434,55 @@ class HasADemo(FileStore):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         if not self.path.exists():
-            self.jobs[b"demo"] = Put(b"demo", b"f", b"", b"", 0, 0.0, b"")  # type: ignore[arg-type]  # whatever it is, it is wrong
+            self.puts[1] = example_put(1)
 
 
 @pytest.mark.parametrize(
     ("store", "promise"),
     [
-        (Keeps, "a Done removes the Put before it"),
+        (Keeps, "a done forgets the job"),
         (FailsOnStrangers, None),
-        (EndsFirst, "a Done removes the Put before it in the same batch"),
-        (SortsBy, "in the order"),
-        (SortsByPriority, "in the order"),
-        (SortsByTime, "in the order"),
-        (SortsByFunction, "in the order"),
-        (MovesTheLast, "order of the others"),
+        (EndsByText, "whatever its digits|leaves the order of the others alone"),
+        (SortsByArrival, "in the order of their numbers"),
+        (SortsByText, "in the order of their numbers"),
+        (SortsByPriority, "in the order of their numbers"),
+        (SortsByPlace, "does not move it"),
         (Coalesces, "are three jobs"),
+        (LimitsBatches, "a batch of 20,000"),
+        (LosesTheRest, "a batch of any size"),
+        (LosesDones, "any number of dones"),
         (CutsAtNul, "comes back as it was"),
         (NullsEmpty, "comes back as it was"),
         (NeedsText, "comes back as it was"),
+        (ReadsNumbers, "comes back as it was"),
         (WholeSeconds, "comes back as it was"),
-        (PlainNumbers, "in the order"),
-        (IgnoresCase, "byte for byte"),
-        (LimitsBatches, "a batch of 20,000"),
-        (CommitsOneByOne, "breaks in the middle"),
+        (NumbersForTimes, "in the order|comes back as it was"),
+        (PlainPriorities, "in the order"),
+        (DropsOptions, "comes back as it was"),
+        (FirstChange, "a Change replaces"),
+        (MergesChanges, "leaves nothing of the others"),
+        (KeepsChanges, "a done forgets"),
+        (ChangesFirst, "may stand in the batch of its Put"),
+        (DropsResults, "every value of a Change"),
+        (NarrowPlaces, "every value of a Change"),
+        (FirstNote, "a note replaces"),
+        (KeepsNothings, "says nothing"),
+        (NoMark, "notes come back"),
+        (MarkLast, "notes come back"),
+        (ReadsAll, "payloads are those"),
+        (ReadsNone, "payloads are those"),
+        (ReadsSorted, "payloads are those"),
+        (ReadsAround, "payloads are those"),
+        (NoRoom, "free_bytes"),
+        (CommitsOneByOne, "breaks in its puts"),
+        (ForgetsToCheckNotes, "breaks in its notes"),
         (SwallowsErrors, "must raise"),
         (OneThread, "any thread"),
         (LoadsOnce, "loading changes nothing"),
         (ClosesOnce, None),
         (StartsAnew, "opened again"),
         (ForgetsEnds, "opened again"),
-        (ReopensSorted, "opened again"),
+        (ForgetsMarks, "opened again"),
         (HasADemo, "a new store has no jobs"),
     ],
 )

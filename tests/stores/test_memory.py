@@ -1,13 +1,10 @@
-"""The store that forgets everything at exit, and how stores are opened."""
+"""The store that forgets everything at exit."""
 
 from pathlib import Path
 
 import pytest
 
-from gearpy.engine.records import Put
-from gearpy.errors import SettingError
-from gearpy.priority import Priority
-from gearpy.stores.base import Store, open_store
+from gearpy.stores.base import Store
 from gearpy.stores.memory import MemoryStore
 from gearpy.testing.stores import CHECKS, Check, check_store
 
@@ -28,19 +25,3 @@ def test_it_passes_the_suite() -> None:
 def test_it_does_not_outlive_close() -> None:
     with pytest.raises(AssertionError, match="opened again"):
         check_store(open_memory)
-
-
-def test_the_setting_that_names_it() -> None:
-    store = open_store("memory:")
-    job = Put(b"H:t:1", b"f", b"", b"", Priority.LOW, 0.0, b"")
-    store.commit([job])
-    assert list(store.load()) == [job]
-    assert isinstance(store, MemoryStore)
-    assert not list(open_store("memory:").load()), "each is a store of its own"
-
-
-@pytest.mark.parametrize("url", ["", "memory", "Memory:", "memory:/tmp/x", "floppy:///dev/fd0"])
-def test_there_is_no_other(url: str) -> None:
-    with pytest.raises(SettingError, match="memory: is one") as caught:
-        open_store(url)
-    assert repr(url) in str(caught.value)

@@ -1,10 +1,13 @@
 """What a registered function is given, and how its answer is sent."""
 
 import logging
+import time
 
 import pytest
 
 from gearpy.errors import InvalidArgument
+from gearpy.priority import Priority
+from gearpy.worker.core import Assignment, Terms
 from gearpy.worker.functions import (
     Job,
     JobFunction,
@@ -20,9 +23,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.reports: list[tuple[object, ...]] = []
+        self.cancels = False
 
-    def progress(self, handle: bytes, numerator: int, denominator: int) -> None:
-        self.reports.append(("progress", handle, numerator, denominator))
+    def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes) -> None:
+        self.reports.append(("progress", handle, numerator, denominator, text))
 
     def data(self, handle: bytes, data: bytes) -> None:
         self.reports.append(("data", handle, data))
@@ -30,14 +34,22 @@ class Recorder:
     def warning(self, handle: bytes, warning: bytes) -> None:
         self.reports.append(("warning", handle, warning))
 
+    def cancelled(self, handle: bytes) -> bool:
+        self.reports.append(("cancelled?", handle))
+        return self.cancels
+
+
+def job_of(reporter: Recorder, assignment: Assignment | None = None) -> Job:
+    return Job(reporter, assignment or Assignment(b"H:1", b"resize", b"photo-7", b"\xff\xd8"))
+
 
 def outcome(function: JobFunction, recorder: Recorder | None = None) -> Returned | Raised:
-    job = Job(recorder or Recorder(), b"H:1", b"resize", b"photo-7", b"\xff\xd8")
-    return perform(registration("resize", function, None), job)
+    return perform(registration("resize", function, None), job_of(recorder or Recorder()))
 
 
 def test_a_job_tells_what_is_to_be_done() -> None:
-    job = Job(Recorder(), b"H:1", "größe".encode(), b"bytes \xff", b"\xff\xd8")
+    assignment = Assignment(b"H:1", "größe".encode(), b"bytes \xff", b"\xff\xd8")
+    job = job_of(Recorder(), assignment)
     assert (job.handle, job.function, job.data) == ("H:1", "größe", b"\xff\xd8")
     assert job.unique.encode("utf-8", "surrogateescape") == b"bytes \xff"
 
@@ -47,17 +59,54 @@ def test_a_job_reports() -> None:
 
     def resize(job: Job) -> None:
         job.progress(0, 4_294_967_295)
+        job.progress(1, 2, "größe")
+        job.progress(2, 2, b"\xff")
         job.send_data(b"part")
         job.send_data("größe")
         job.warn("small")
 
     assert outcome(resize, recorder) == Returned(b"")
     assert recorder.reports == [
-        ("progress", b"H:1", 0, 4_294_967_295),
+        ("progress", b"H:1", 0, 4_294_967_295, b""),
+        ("progress", b"H:1", 1, 2, "größe".encode()),
+        ("progress", b"H:1", 2, 2, b"\xff"),
         ("data", b"H:1", b"part"),
         ("data", b"H:1", "größe".encode()),
         ("warning", b"H:1", b"small"),
     ]
+
+
+def test_of_a_server_that_tells_no_more_nothing_is_claimed() -> None:
+    job = job_of(Recorder())
+    assert (job.attempt, job.attempts, job.priority, job.key, job.labels) == (0, None, None, "", {})
+    assert (job.created_s, job.deadline_s, job.remaining_s) == (None, None, None)
+
+
+def test_what_a_server_tells_of_a_job() -> None:
+    now_s = time.time()
+    terms = Terms(2, 5, now_s + 1000, now_s - 3, Priority.LOW, "customer 4711", {"user": "ann"})
+    job = job_of(Recorder(), Assignment(b"H:1", b"f", b"", b"", terms))
+    assert (job.attempt, job.attempts, job.priority) == (2, 5, Priority.LOW)
+    assert (job.key, job.labels) == ("customer 4711", {"user": "ann"})
+    assert (job.created_s, job.deadline_s) == (now_s - 3, now_s + 1000)
+    assert job.remaining_s is not None
+    assert 0 < job.remaining_s <= 1000
+
+
+def test_nothing_remains_once_the_time_is_up() -> None:
+    terms = Terms(deadline_s=time.time() - 1)
+    assert job_of(Recorder(), Assignment(b"H:1", b"f", b"", b"", terms)).remaining_s == 0
+
+
+def test_what_is_cancelled_stays_cancelled() -> None:
+    recorder = Recorder()
+    job = job_of(recorder)
+    assert not job.cancelled
+    recorder.cancels = True
+    assert job.cancelled
+    recorder.cancels = False
+    assert job.cancelled
+    assert recorder.reports == [("cancelled?", b"H:1")] * 2
 
 
 @pytest.mark.parametrize(
@@ -128,7 +177,7 @@ def test_what_is_meant_to_end_the_program_ends_it(error: type[BaseException]) ->
 @pytest.mark.parametrize("count", [-1, 1.5, "1", 4_294_967_296, None])
 def test_progress_is_told_in_whole_numbers(count: object) -> None:
     recorder = Recorder()
-    job = Job(recorder, b"H:1", b"f", b"", b"")
+    job = job_of(recorder)
     with pytest.raises(InvalidArgument, match="whole numbers from 0 to 4294967295"):
         job.progress(count, 2)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(InvalidArgument, match="whole numbers"):
@@ -137,11 +186,13 @@ def test_progress_is_told_in_whole_numbers(count: object) -> None:
 
 
 def test_parts_and_warnings_are_bytes_or_text() -> None:
-    job = Job(Recorder(), b"H:1", b"f", b"", b"")
+    job = job_of(Recorder())
     with pytest.raises(TypeError, match="a part must be bytes or str, not int"):
         job.send_data(1)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(TypeError, match="a warning must be bytes or str, not list"):
         job.warn([])  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(TypeError, match="a text must be bytes or str, not int"):
+        job.progress(1, 2, 50)  # type: ignore[arg-type]  # the mistake under test
 
 
 def test_a_timeout_is_rounded_up_to_milliseconds() -> None:

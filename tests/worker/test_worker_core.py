@@ -14,6 +14,7 @@ from gearpy.protocol import packets as p
 from gearpy.protocol.codec import request, response
 from gearpy.worker.core import Assignment, State, WorkerCore
 
+OPTION = request(p.OPTION_REQ, b"gearpy")
 GRAB = request(p.GRAB_JOB_UNIQ)
 SLEEP = request(p.PRE_SLEEP)
 NO_JOB = response(p.NO_JOB)
@@ -23,10 +24,11 @@ LATE = response(p.ERROR, b"JOB_NOT_FOUND", b"Job given in work result not found"
 
 
 def started() -> WorkerCore:
+    """A core on a server that says nothing about options."""
     core = WorkerCore()
     core.can_do(b"f")
     core.start()
-    assert core.take() == request(p.CAN_DO, b"f") + GRAB
+    assert core.take() == OPTION + request(p.CAN_DO, b"f") + GRAB
     return core
 
 
@@ -47,7 +49,7 @@ def working() -> WorkerCore:
 def test_a_timeout_travels_in_milliseconds() -> None:
     core = WorkerCore()
     core.can_do(b"slow", 90_000)
-    assert core.take() == request(p.CAN_DO_TIMEOUT, b"slow", b"90000")
+    assert core.take() == OPTION + request(p.CAN_DO_TIMEOUT, b"slow", b"90000")
 
 
 def test_a_name_holds_no_nul() -> None:
@@ -129,7 +131,7 @@ def test_it_stops_at_once_before_it_starts() -> None:
     core.stop()
     core.start()
     assert core.stopped
-    assert core.take() == b""
+    assert core.take() == OPTION
 
 
 @pytest.mark.parametrize("how", ["complete", "exception"])

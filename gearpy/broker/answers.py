@@ -1,0 +1,151 @@
+"""What the engine has, as the tables of JSON that operators' requests are answered with.
+
+What does not apply is absent.  Times are seconds since the epoch, ages seconds.  Nothing in here
+grows with what strangers sent: payloads, results and errors are cut, and say so.
+"""
+
+import base64
+import dataclasses
+import re
+from typing import Final
+
+from gearpy.engine.policy import Policy, policy_table
+from gearpy.engine.statistics import (
+    AttemptStatistics,
+    CounterStatistics,
+    JobStatistics,
+    QueueStatistics,
+)
+from gearpy.protocol.codec import decoded
+
+Table = dict[str, object]
+
+BYTES_MAX: Final = 1 << 20  # of a payload or a result; of several, all together
+ERROR_CHARACTERS_MAX: Final = 1_000  # in lists
+_ERROR_CHARACTERS_MAX: Final = 20_000  # of a job that is looked at alone
+
+_HISTOGRAMS: Final = ("waiting", "running")
+_COUNTS: Final = tuple(
+    item.name for item in dataclasses.fields(CounterStatistics) if item.name not in _HISTOGRAMS
+)
+_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def job_table(job: JobStatistics, error_max: int = ERROR_CHARACTERS_MAX) -> Table:
+    """A job as lists show it."""
+    table: Table = {
+        "handle": decoded(job.handle),
+        "function": decoded(job.function),
+        "unique": decoded(job.unique),
+        "state": job.state,
+        "priority": job.priority.name.lower(),
+        "background": job.background,
+        "waiting": job.waiting,
+        "attempts": job.attempts,
+        "attempts_max": job.attempts_max,
+        "created_s": job.created_s,
+        "since_s": job.since_s,
+    }
+    if job.denominator or job.numerator:
+        table |= {"numerator": job.numerator, "denominator": job.denominator}
+    sometimes: Table = {
+        "losses": job.losses,
+        "due_s": job.due_s if job.state in ("delayed", "retrying") else 0.0,
+        "expire_s": job.expire_s,
+        "text": job.text,
+        "worker": job.worker,
+        "key": decoded(job.key),
+        "labels": dict(job.labels),
+        "reason": job.reason,
+        "error": _cut(decoded(job.error), error_max),
+    }
+    table |= {name: value for name, value in sometimes.items() if value}
+    if job.payload is not None:
+        table["payload_bytes"] = len(job.payload)
+    return table
+
+
+def whole_job_table(job: JobStatistics) -> Table:
+    """A job with its attempts, its payload and its result."""
+    table = job_table(job, _ERROR_CHARACTERS_MAX) | payload_table(job, BYTES_MAX)
+    if job.result is not None:
+        table["result_bytes"] = len(job.result)
+        table |= _content("result", job.result, BYTES_MAX)
+    table["log"] = [_attempt_table(attempt) for attempt in job.log]
+    return table
+
+
+def payload_table(job: JobStatistics, bytes_max: int) -> Table:
+    """A job's payload, as far as there is room for it."""
+    if job.payload is None:
+        return {"payload_on_disk": True}
+    return _content("payload", job.payload, bytes_max)
+
+
+def _attempt_table(attempt: AttemptStatistics) -> Table:
+    return {
+        "attempt": attempt.number,
+        "started_s": attempt.started_s,
+        "ended_s": attempt.ended_s or None,
+        "worker": attempt.worker,
+        "outcome": attempt.outcome,
+        "error": _cut(decoded(attempt.error), ERROR_CHARACTERS_MAX),
+    }
+
+
+def function_table(function: QueueStatistics, now_s: float) -> Table:
+    """A function with its jobs; each of them counts in one state."""
+    return {
+        "function": decoded(function.function),
+        "queued": sum(function.queued),
+        "delayed": sum(function.delayed) - function.retrying,
+        "running": function.running,
+        "retrying": function.retrying,
+        "dead": function.dead,
+        "kept": function.kept,
+        "workers": function.workers,
+        "paused": function.paused,
+        "draining": function.draining,
+        "oldest_queued_s": _age_s(function.oldest_queued_s, now_s),
+        "oldest_dead_s": _age_s(function.oldest_dead_s, now_s),
+        "counts": {name: getattr(function.counters, name) for name in _COUNTS},
+        "policy": policy_or_none(function.policy),
+    }
+
+
+def policy_or_none(policy: Policy | None) -> Table | None:
+    """A policy's table, if there is one."""
+    return None if policy is None else policy_table(policy)
+
+
+def _age_s(since_s: float | None, now_s: float) -> float | None:
+    return None if since_s is None else max(now_s - since_s, 0.0)
+
+
+def _cut(text: str, characters_max: int) -> str:
+    return text if len(text) <= characters_max else text[:characters_max] + " ... (cut)"
+
+
+def _content(name: str, data: bytes, bytes_max: int) -> Table:
+    """Bytes that may be anything: as text if they are text, else in base64."""
+    table: Table = {}
+    shown = data
+    if len(data) > bytes_max:
+        shown = data[:bytes_max]
+        table[f"{name}_cut"] = True
+    text = _text(shown, cut=shown is not data)
+    if text is None:
+        table[f"{name}_base64"] = base64.b64encode(shown).decode()
+    else:
+        table[name] = text
+    return table
+
+
+def _text(data: bytes, cut: bool) -> str | None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if not cut or error.reason != "unexpected end of data":
+            return None
+        text = data[: error.start].decode()  # the cut went through a character
+    return None if _CONTROL.search(text) else text
