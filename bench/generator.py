@@ -11,10 +11,13 @@ says so, and what is in flight is far smaller than the kernel's buffers.
 import select
 import socket
 import struct
+import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
+from bench.latencies import Latencies
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
 
@@ -41,6 +44,13 @@ class Tally:
     awaited: int = 0  # answers until the workload is over
 
 
+class Source(Protocol):
+    """Where clients take what they submit."""
+
+    def take(self, count: int) -> memoryview:
+        """The bytes of the next packets: ``count`` of them, or as many as there are."""
+
+
 @final
 class Supply:
     """What all clients of a workload are still to submit: a packet for each job, all of one
@@ -57,6 +67,19 @@ class Supply:
         size = count * self._packet_bytes
         taken, self._packets = self._packets[:size], self._packets[size:]
         return taken
+
+
+@final
+class Endless:
+    """The same packet for ever: for clients that are there to keep the server busy."""
+
+    def __init__(self, packet: bytes, count_max: int) -> None:
+        """``count_max`` is how many are taken at a time, at most."""
+        self._packet_bytes = len(packet)
+        self._packets = memoryview(packet * count_max)
+
+    def take(self, count: int) -> memoryview:
+        return self._packets[: count * self._packet_bytes]
 
 
 class Connection(Protocol):
@@ -76,13 +99,23 @@ class Client:
     """Keeps jobs in flight until all are submitted and answered.
 
     ``answer`` is the type of packet that ends a job for this client: JOB_CREATED in the
-    background, WORK_COMPLETE in the foreground.
+    background, WORK_COMPLETE in the foreground.  ``latencies`` hears how long each one took, from
+    just before its submit was written until its answer was read.  It takes answers to come in the
+    order of the submits, which WORK_COMPLETE does with one job in flight only.
     """
 
     def __init__(
-        self, sock: socket.socket, supply: Supply, answer: int, in_flight: int, tally: Tally
+        self,
+        sock: socket.socket,
+        supply: Source,
+        answer: int,
+        in_flight: int,
+        tally: Tally,
+        latencies: Latencies | None = None,
     ) -> None:
         self.sock = sock
+        self._latencies = latencies
+        self._submitted: deque[tuple[float, int]] = deque()  # when, how many; oldest first
         self._supply = supply
         self._in_flight = in_flight
         self._answer = codec.response(answer)[:_MAGIC_AND_NUMBER_BYTES]
@@ -98,13 +131,27 @@ class Client:
         # No payload of ours holds a header, so every one that is found starts a packet.
         count = data.count(self._answer)
         if count:
+            if self._latencies is not None:
+                self._note(self._latencies, count)
             self._tally.awaited -= count
             self._submit(count)
 
     def _submit(self, count: int) -> None:
         packets = self._supply.take(count)
         if packets:
+            if self._latencies is not None:
+                self._submitted.append((time.perf_counter(), count))
             self.sock.sendall(packets)
+
+    def _note(self, latencies: Latencies, count: int) -> None:
+        now_s = time.perf_counter()
+        while count:
+            submitted_s, waiting = self._submitted.popleft()
+            answered = min(count, waiting)
+            latencies.add(now_s - submitted_s, answered)
+            count -= answered
+            if waiting > answered:
+                self._submitted.appendleft((submitted_s, waiting - answered))
 
 
 @final
@@ -112,17 +159,21 @@ class Worker:
     """Does one job after the other: its result and the next GRAB_JOB_UNIQ travel in one write.
 
     With ``sleeps`` it does on NO_JOB what real workers do: PRE_SLEEP, and GRAB_JOB_UNIQ again when
-    the server says NOOP.  Without, the first NO_JOB is the last answer that it waits for.
+    the server says NOOP.  Without, the first NO_JOB is the last answer that it waits for.  With
+    ``jobs`` it stops after so many, and each of them is an answer that is waited for.
     """
 
-    def __init__(self, sock: socket.socket, sleeps: bool, tally: Tally) -> None:
+    def __init__(
+        self, sock: socket.socket, sleeps: bool, tally: Tally, jobs: int | None = None
+    ) -> None:
         self.sock = sock
         self._sleeps = sleeps
+        self._jobs = jobs
         self._held = b""  # an incomplete packet
         self._tally = tally
 
     def start(self) -> None:
-        if not self._sleeps:  # who sleeps waits for its NOOP
+        if not self._sleeps and self._jobs != 0:  # who sleeps waits for its NOOP
             self.sock.sendall(_GRAB)
 
     def receive(self, data: bytes) -> None:
@@ -137,7 +188,9 @@ class Worker:
                 break
             if number == p.JOB_ASSIGN_UNIQ:
                 handle = data[body : data.index(0, body)]
-                replies += codec.request(p.WORK_COMPLETE, handle, _RESULT) + _GRAB
+                replies += codec.request(p.WORK_COMPLETE, handle, _RESULT)
+                if self._jobs is None or self._goes_on(self._jobs - 1):
+                    replies += _GRAB
             elif number == p.NOOP:
                 replies += _GRAB
             elif number != p.NO_JOB:
@@ -150,6 +203,12 @@ class Worker:
         self._held = data[start:]
         if replies:
             self.sock.sendall(replies)
+
+    def _goes_on(self, left: int) -> bool:
+        """Counts a job of those that it was to do; whether it wants another one."""
+        self._jobs = left
+        self._tally.awaited -= 1
+        return left > 0
 
 
 def connect(port: int) -> socket.socket:

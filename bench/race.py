@@ -5,15 +5,18 @@ measurements that were taken within seconds of each other.  The order is reverse
 round: what favours the first favours each of them in turn.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from bench import disk
+from bench.latencies import Percentiles
 from bench.servers import Contestant, Running, cpu_s
-from bench.workloads import Workload
+from bench.workloads import Scene, Workload
 
 BUSY: Final = 0.9  # of a core: who uses more is the limit
 
@@ -29,6 +32,10 @@ class Measurement:
     elapsed_s: float
     server_cpu_s: float
     generator_cpu_s: float
+    latency: Percentiles | None = None  # of an answer
+    behind_s: float | None = None  # from the end of the work until the disk knew of it
+    disk_syncs: int | None = None  # by anybody, on the disk of its folder
+    beside_jobs: int = 0  # durable submits that others had answered meanwhile
 
     @property
     def jobs_per_s(self) -> float:
@@ -98,38 +105,88 @@ def race(
     """
     measurements = []
     for number in range(1, rounds + 1):
-        for measurement in _round(number, workloads, contestants, scale):
+        for measurement in run_round(number, workloads, contestants, scale):
             measurements.append(measurement)
-            tell(
-                f"round {number} of {rounds}: {measurement.workload}, {measurement.server}:"
-                f" {measurement.jobs_per_s:,.0f} jobs/s,"
-                f" {measurement.server_cpu_us_per_job:.1f} us of CPU a job"
-            )
+            tell(f"round {number} of {rounds}: {line(measurement)}")
     return measurements
 
 
-def _round(
+def line(measurement: Measurement) -> str:
+    """One measurement, for those who wait for the table."""
+    said = (
+        f"{measurement.workload}, {measurement.server}: {measurement.jobs_per_s:,.0f} jobs/s,"
+        f" {measurement.server_cpu_us_per_job:.1f} us of CPU a job"
+    )
+    if measurement.latency is not None:
+        said += f", p99 {measurement.latency.p99_s * 1000:.2f} ms"
+    return said
+
+
+def run_round(
     number: int, workloads: Sequence[Workload], contestants: Sequence[Contestant], scale: float
 ) -> Iterator[Measurement]:
+    """Starts all servers and runs all workloads on them; even rounds go the other way round.
+
+    Raises BenchError when a server can't be started or doesn't do the work.
+    """
     order = contestants if number % 2 else contestants[::-1]
     with ExitStack() as stack:
-        servers = [(each.name, stack.enter_context(each.start())) for each in order]
+        servers = [(each, stack.enter_context(each.start())) for each in order]
         for workload in workloads:
-            jobs = max(1, round(workload.jobs * scale))
-            for name, server in servers:
-                yield _measure(number, workload, name, server, jobs)
+            for contestant, server in servers:
+                jobs = workload.jobs
+                if contestant.jobs_max is not None:
+                    jobs = min(jobs, contestant.jobs_max)
+                scaled = max(1, round(jobs * scale))
+                yield _measure(number, workload, contestant.name, server, scaled)
 
 
 def _measure(number: int, workload: Workload, name: str, server: Running, jobs: int) -> Measurement:
     scene = workload.set_scene(server.port, jobs)
+    return measure(number, workload.name, name, server, scene)
+
+
+def measure(number: int, workload: str, name: str, server: Running, scene: Scene) -> Measurement:
+    """Runs a scene that is set on this server, with the clocks running, and closes it.
+
+    Raises BenchError when the server doesn't do the work.
+    """
+    folder = server.folder
     try:
-        server_before_s, generator_before_s = cpu_s(server.pid), time.process_time()
-        start_s = time.perf_counter()
-        scene.run()
-        elapsed_s = time.perf_counter() - start_s
-        generator_cpu_s = time.process_time() - generator_before_s
-        server_cpu_s = cpu_s(server.pid) - server_before_s
+        with _collector_off():
+            syncs_before = None if folder is None else disk.syncs(folder)
+            server_before_s, generator_before_s = cpu_s(server.pid), time.process_time()
+            start_s = time.perf_counter()
+            scene.run()
+            elapsed_s = time.perf_counter() - start_s
+            generator_cpu_s = time.process_time() - generator_before_s
+            server_cpu_s = cpu_s(server.pid) - server_before_s
+            syncs_after = None if folder is None else disk.syncs(folder)
+        behind_s = scene.catch_up_s()
     finally:
         scene.close()
     scene.check()
-    return Measurement(number, workload.name, name, jobs, elapsed_s, server_cpu_s, generator_cpu_s)
+    return Measurement(
+        number,
+        workload,
+        name,
+        scene.jobs,
+        elapsed_s,
+        server_cpu_s,
+        generator_cpu_s,
+        None if scene.latencies is None else scene.latencies.percentiles(),
+        behind_s,
+        None if syncs_before is None or syncs_after is None else syncs_after - syncs_before,
+        scene.beside_jobs,
+    )
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """The generator makes no cycles, and must not pause while it measures others' pauses."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

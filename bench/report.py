@@ -116,6 +116,39 @@ def _generator(summary: Summary) -> str:
     return f"{summary.generator_share:.0%}"
 
 
+def latency_table(measurements: Sequence[Measurement]) -> Table:
+    """One row for each workload and server whose answers were timed: medians of the rounds."""
+    result = Table(box=box.MARKDOWN)
+    result.add_column("workload")
+    result.add_column("server")
+    for title in ("answers a round", "p50 ms", "p99 ms", "lowest to highest p99"):
+        result.add_column(title, justify="right")
+    for title in ("syncs/s", "submits/s beside", "generator"):
+        result.add_column(title, justify="right")
+    groups: dict[tuple[str, str], list[Measurement]] = {}
+    for measurement in measurements:
+        if measurement.latency is not None:
+            key = measurement.workload, measurement.server
+            groups.setdefault(key, []).append(measurement)
+    for (workload, server), rounds in groups.items():
+        taken = [m.latency for m in rounds if m.latency is not None]
+        tails_ms = [each.p99_s * 1000 for each in taken]
+        syncs = [m.disk_syncs / m.elapsed_s for m in rounds if m.disk_syncs is not None]
+        beside = median(m.beside_jobs / m.elapsed_s for m in rounds)
+        result.add_row(
+            workload,
+            server,
+            f"{rounds[0].jobs:,}",
+            f"{median(each.p50_s for each in taken) * 1000:.2f}",
+            f"{median(tails_ms):.2f}",
+            f"{min(tails_ms):.2f} to {max(tails_ms):.2f}",
+            f"{median(syncs):,.0f}" if syncs else "-",
+            f"{beside:,.0f}" if beside else "-",
+            f"{median(m.generator_share for m in rounds):.0%}",
+        )
+    return result
+
+
 def footnotes(workloads: Sequence[Workload], measurements: Sequence[Measurement]) -> Iterator[str]:
     """What a reader must know beside the table."""
     for workload in workloads:

@@ -18,6 +18,7 @@ from gearpy.testing.process import ServerProcess
 GEARMAND_PACKAGE: Final = "gearman-job-server"
 GEARMAND: Final = shutil.which("gearmand", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
+_SQLITE_JOBS_MAX: Final = 3_000  # at some hundred a second
 _START_LIMIT_S: Final = 30.0
 _STOP_LIMIT_S: Final = 10.0
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
@@ -29,6 +30,7 @@ class Running:
 
     port: int
     pid: int
+    folder: Path | None = None  # on the disk, where it keeps its jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,45 @@ class Contestant:
 
     name: str
     start: Callable[[], AbstractContextManager[Running]]
+    jobs_max: int | None = None  # in one workload: a slow one gets fewer, and rates are compared
 
 
 @contextmanager
 def _gearpy() -> Iterator[Running]:
     with ServerProcess("--verbose", "ERROR") as server:
         yield Running(server.port, server.pid)
+
+
+def journal_flags(folder: str) -> tuple[str, ...]:
+    """The flags of a gearpy-server that keeps its jobs in this folder."""
+    return "--verbose", "ERROR", "--journal", f"{folder}/jobs.db"
+
+
+def gearpy_durable(folder: Path) -> Contestant:
+    """gearpy with a new journal, in a new folder inside this one."""
+
+    @contextmanager
+    def start() -> Iterator[Running]:
+        with (
+            TemporaryDirectory(dir=folder) as own,
+            ServerProcess(*journal_flags(own)) as server,
+        ):
+            yield Running(server.port, server.pid, Path(own))
+
+    return Contestant("gearpy with its journal", start)
+
+
+def gearmand_durable(folder: Path) -> Contestant:
+    """gearmand with a new SQLite queue, in a new folder inside this one."""
+
+    @contextmanager
+    def start() -> Iterator[Running]:
+        with TemporaryDirectory(dir=folder) as own:
+            queue = ["-q", "libsqlite3", "--libsqlite3-db", f"{own}/queue.db"]
+            with _gearmand(*queue)() as running:
+                yield Running(running.port, running.pid, Path(own))
+
+    return Contestant("gearmand with its SQLite queue", start, _SQLITE_JOBS_MAX)
 
 
 def _gearmand(*options: str) -> Callable[[], AbstractContextManager[Running]]:
@@ -68,8 +103,9 @@ def _gearmand(*options: str) -> Callable[[], AbstractContextManager[Running]]:
 
 
 GEARPY: Final = Contestant("gearpy", _gearpy)
+GEARMAND_IN_MEMORY: Final = Contestant("gearmand as Debian starts it", _gearmand())
 RIVALS: Final = (
-    Contestant("gearmand as Debian starts it", _gearmand()),
+    GEARMAND_IN_MEMORY,
     Contestant("gearmand at its best", _gearmand("-t", "1", "--hashtable-buckets", "200000")),
 )
 
@@ -93,6 +129,15 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
         else:
             return
     raise BenchError(f"gearmand did not listen on port {port} within {_START_LIMIT_S:.0f} s")
+
+
+def resident_bytes(pid: int) -> int:
+    """The memory of a process that is in RAM (VmRSS)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmRSS":
+            return int(value.removesuffix("kB")) * 1024
+    raise BenchError(f"process {pid} has no memory: it has ended")
 
 
 def cpu_s(pid: int) -> float:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from bench import generator
-from bench.generator import BenchError, Client, Supply, Tally, Worker
+from bench.generator import BenchError, Client, Endless, Supply, Tally, Worker
+from bench.latencies import Latencies
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
 from gearpy.protocol.parser import PacketParser
@@ -67,6 +68,27 @@ def test_a_foreground_client_waits_for_results(pair: tuple[socket.socket, socket
     assert (supply.left, tally.awaited) == (1, 2)
 
 
+def test_a_client_times_every_answer(pair: tuple[socket.socket, socket.socket]) -> None:
+    latencies = Latencies()
+    supply = Supply([SUBMIT] * 7)
+    client = Client(pair[0], supply, p.JOB_CREATED, 4, Tally(7), latencies)
+    client.start()
+    client.receive(CREATED * 3)  # of the first four submits
+    client.receive(CREATED * 4)  # the last of these, and the three that followed
+    assert latencies.count == 7
+    assert 0 < latencies.percentile_s(0.01) <= latencies.percentile_s(1)
+
+
+def test_an_endless_client_goes_on(pair: tuple[socket.socket, socket.socket]) -> None:
+    tally = Tally()
+    client = Client(pair[0], Endless(SUBMIT, 5), p.JOB_CREATED, 5, tally)
+    client.start()
+    for _ in range(10):
+        client.receive(CREATED * 3)
+    assert sent_to(pair[1]) == ["SUBMIT_JOB_BG"] * 35
+    assert tally.awaited == -30
+
+
 @pytest.mark.parametrize("size", [1, 5, 12, 1000])
 def test_a_worker_answers_however_its_packets_are_cut(
     pair: tuple[socket.socket, socket.socket], size: int
@@ -90,6 +112,22 @@ def test_a_worker_that_does_not_sleep_ends_with_no_job(
     worker.receive(codec.NO_JOB_PACKET)
     assert tally.awaited == 0
     assert sent_to(pair[1]) == ["GRAB_JOB_UNIQ", "WORK_COMPLETE", "GRAB_JOB_UNIQ"]
+
+
+def test_a_worker_stops_after_its_jobs(pair: tuple[socket.socket, socket.socket]) -> None:
+    tally = Tally(2)
+    worker = Worker(pair[0], sleeps=False, tally=tally, jobs=2)
+    worker.start()
+    worker.receive(ASSIGNED)
+    assert tally.awaited == 1
+    worker.receive(ASSIGNED)
+    assert tally.awaited == 0
+    assert sent_to(pair[1]) == ["GRAB_JOB_UNIQ", "WORK_COMPLETE", "GRAB_JOB_UNIQ", "WORK_COMPLETE"]
+
+
+def test_a_worker_without_jobs_asks_for_none(pair: tuple[socket.socket, socket.socket]) -> None:
+    Worker(pair[0], sleeps=False, tally=Tally(0), jobs=0).start()
+    assert sent_to(pair[1]) == []
 
 
 def test_a_worker_reports_what_it_does_not_expect(
