@@ -12,6 +12,7 @@ Do such jobs:
     worker.run()
 """
 
+from gearpy.client.options import SubmitOptions
 from gearpy.client.sync import Client
 from gearpy.errors import (
     CannotConnect,
@@ -40,6 +41,7 @@ __all__ = [
     "Priority",
     "ServerError",
     "SettingError",
+    "SubmitOptions",
     "WaitTimeout",
     "Worker",
 ]

@@ -81,7 +81,10 @@ def show_dead(handle: str, as_json: bool, server: Address) -> None:
 @json_option
 @server_option
 def retry_dead(handles: tuple[str, ...], **options: Any) -> None:
-    """Run dead letters again, with all their attempts anew."""
+    """Run dead letters again, with all their attempts anew.
+
+    Those named by their handles are retried without asking.
+    """
     do_with(RETRY, handles, states=(DEAD,), only=DEAD, **options)
 
 
@@ -94,5 +97,8 @@ def retry_dead(handles: tuple[str, ...], **options: Any) -> None:
 @json_option
 @server_option
 def purge_dead(handles: tuple[str, ...], **options: Any) -> None:
-    """Forget dead letters for good."""
+    """Forget dead letters for good.
+
+    Those named by their handles are purged without asking.
+    """
     do_with(PURGE, handles, states=(DEAD,), only=DEAD, **options)

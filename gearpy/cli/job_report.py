@@ -84,7 +84,8 @@ def show_job(job: Job, now_s: float) -> None:
         _heading("Error")
         _show_text(job["error"])
     if job.get("payload_on_disk"):
-        _heading("Payload: on disk only, until its turn comes")
+        _heading("Payload: on disk only, until its turn comes; sqlite3 can read it in the journal:")
+        click.echo("  SELECT payload FROM jobs WHERE handle = '...'")
     else:
         _show_content(job, "payload")
     if "result_bytes" in job:
@@ -92,7 +93,7 @@ def show_job(job: Job, now_s: float) -> None:
 
 
 def _facts(job: Job, now_s: float) -> list[tuple[str, str]]:
-    state = f"{job['state']}, since {age(now_s - job['since_s'])}"
+    state = f"{job['state']}, for {age(now_s - job['since_s'])}"
     if job["state"] in _ENDED:
         state = f"{job['state']}, {_ago(job['since_s'], now_s)}"
     waiting = counted(job["waiting"], "submission")
@@ -109,13 +110,21 @@ def _facts(job: Job, now_s: float) -> list[tuple[str, str]]:
         ("Due", _ahead(job, "due_s", now_s) if job["state"] in (DELAYED, RETRYING) else ""),
         ("Expires", _ahead(job, "expire_s", now_s) if job["state"] not in _ENDED else ""),
         ("Attempts", attempts(job)),
-        ("Lost", f"{counted(job['losses'], 'time')} by a worker" if "losses" in job else ""),
+        ("Lost", _losses(job)),
         ("Worker", job.get("worker", "")),
         ("Progress", progress(job)),
         ("Key", job.get("key", "")),
         ("Labels", labels(job)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _losses(job: Job) -> str:
+    if "losses" not in job:
+        return ""
+    return (
+        f"{counted(job['losses'], 'time')}: its worker was lost or timed out, or the server ended"
+    )
 
 
 def _ago(time_s: float, now_s: float) -> str:

@@ -84,7 +84,7 @@ def job(handle: str, as_json: bool, server: Address) -> None:
 
 @click.command()
 @click.argument("function")
-@limit_option(1, "Show so many at most, up to 1000.")
+@limit_option(1, "Show so many at most, up to 1000.", most=1_000)
 @json_option
 @server_option
 def peek(function: str, limit: int, as_json: bool, server: Address) -> None:
@@ -125,6 +125,7 @@ def cancel(handles: tuple[str, ...], **options: Any) -> None:
     """Cancel unfinished jobs.
 
     They are named by their handles, or selected by what they have in common.
+    Those named by their handles are cancelled without asking.
     Whoever waits for them hears that they failed. A running job is not interrupted, but its result
     changes nothing any more.
     """
@@ -143,6 +144,7 @@ def retry(handles: tuple[str, ...], **options: Any) -> None:
     """Run jobs again, or now.
 
     They are named by their handles, or selected by what they have in common.
+    Those named by their handles are retried without asking.
     Dead letters and finished jobs that are kept get all their attempts anew; what is delayed or
     retrying becomes due now. Unless --state says otherwise, options select among dead letters.
     """

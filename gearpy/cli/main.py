@@ -1,5 +1,6 @@
 """``gearpy``: the command that brings the others together."""
 
+import os
 import sys
 from typing import Final
 
@@ -51,7 +52,18 @@ def main() -> None:
         code = EXIT_FAILURE
     except (click.Abort, KeyboardInterrupt):
         code = EXIT_INTERRUPTED
+    except OSError as error:
+        code = _output_failed(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _output_failed(error: OSError) -> int:
+    """Says why nothing more can be written, unless its reader has just gone away."""
+    if not isinstance(error, BrokenPipeError):
+        click.echo(f"gearpy: the output can't be written: {error.strerror}", err=True)
+    # What is still buffered would fail once more, with a traceback, when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_FAILURE
 
 
 if __name__ == "__main__":

@@ -35,6 +35,10 @@ RETRY: Final = Deed("retry", "runs", "retried", " again", passes=1)
 PURGE: Final = Deed("purge", "purges", "purged", "; what is purged is forgotten for good")
 
 
+class WrongState(GearpyError):
+    """A job is in another state than what was asked for takes."""
+
+
 class Listing(NamedTuple):
     """Rows of a report, whether there are more, and the server's time where it tells that."""
 
@@ -99,16 +103,18 @@ def _do_with_handles(
             client.operate(deed.verb, handle=handle)
         except ServerError as error:
             failures.append(f"{printable(handle)} was not {deed.done}: {error.text}")
+        except WrongState as error:
+            failures.append(f"{error}; it was not {deed.done}")
     _tell(deed, len(handles) - len(failures), 0, as_json)
     if failures:
         raise GearpyError("; ".join(failures))
 
 
 def check_state(client: Client, handle: str, state: str) -> dict[str, Any]:
-    """The answer about a job that must be in this state.  Raises ServerError if it is not."""
+    """The answer about a job that must be in this state.  Raises WrongState if it is not."""
     answer = client.operate("job", handle=handle)
     if answer["job"]["state"] != state:
-        raise ServerError("INVALID_ARGUMENT", f"it is {answer['job']['state']}, not {state}")
+        raise WrongState(f"job {printable(handle)} is {answer['job']['state']}, not {state}")
     return answer
 
 

@@ -60,11 +60,16 @@ def all_option(command: _Command) -> _Command:
     return click.option("--all", "everything", is_flag=True, help="Every one of them.")(command)
 
 
-def limit_option(default: int | None, says: str) -> Callable[[_Command], _Command]:
-    """Adds ``--limit``, given to the command as ``limit: int``, or None if there is none."""
+def limit_option(
+    default: int | None, says: str, most: int | None = None
+) -> Callable[[_Command], _Command]:
+    """Adds ``--limit``, given to the command as ``limit: int``, or None if there is none.
+
+    More than ``most`` is refused.
+    """
     return click.option(
         "--limit",
-        type=click.IntRange(min=1),
+        type=click.IntRange(min=1, max=most),
         default=default,
         show_default=default is not None,
         metavar="N",

@@ -69,7 +69,8 @@ def set_policy(
 ) -> None:
     """Set fields of the policy for a function or a PATTERN like image.*
 
-    For example: attempts=5 backoff=1,5,30 timeout-s=60. Other fields stay as they are; a field
+    For example: attempts=5 backoff=1,5,30 timeout-s=60; or a backoff that grows, like
+    backoff=exponential,base-s=2,cap-s=60. Other fields stay as they are; a field
     with nothing behind the sign is removed. What is set counts at once, lasts as long as the
     server's journal, and hides what the settings file says for the same PATTERN.
     """

@@ -96,7 +96,8 @@ _JOB_OPTIONS: Final = (
         "--backoff",
         callback=_read_policy_value,
         metavar="DELAYS",
-        help="Seconds between attempts: none, exponential, or a list like 1,5,30.",
+        help="Seconds between attempts: none, a list like 1,5,30, exponential, or"
+        " exponential,base-s=2,cap-s=60.",
     ),
     click.option(
         "--poison",

@@ -27,13 +27,17 @@ _AGES: Final = (  # up to so many seconds, in units of so many seconds
 _SIZES: Final = ((1e6, 1e3, "kB"), (1e9, 1e6, "MB"), (math.inf, 1e9, "GB"))  # the same
 
 
+_COPIED: Final = ("Handle", "Function")  # never broken, so that they can be copied
+
+
 def table(*headings: str, right: tuple[str, ...] = ()) -> Table:
     """A table without lines; the columns named in ``right`` hold numbers."""
     made = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for heading in headings:
         numeric = heading in right
+        whole = numeric or heading in _COPIED
         made.add_column(
-            heading, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+            heading, justify="right" if numeric else "left", overflow="fold", no_wrap=whole
         )
     return made
 

@@ -51,6 +51,9 @@ class SubmitOptions(TypedDict, total=False):
 
     ``key`` names what the job works on, where the policy limits how many jobs of one key run at a
     time.  ``labels`` are names and values that are shown in reports.
+
+    A policy and the wire have the same names, but for ``attempt_timeout_s``, which is ``timeout_s``
+    there, and ``due``, which is ``due_s``.
     """
 
     delay_s: float | None
@@ -89,6 +92,8 @@ def read_options(options: SubmitOptions) -> dict[str, object]:
     InvalidArgument for a time that is none, or two times of which only one can be meant.
     """
     said = {name: value for name, value in options.items() if value is not None}
+    if said.get("labels") == {}:
+        del said["labels"]
     for name in said:
         if name not in SubmitOptions.__annotations__:
             known = ", ".join(SubmitOptions.__annotations__)
@@ -137,11 +142,15 @@ def rounded(options: Options, now_s: float) -> Options:
 
 
 def described(priority: Priority, background: bool, options: Options) -> str:
-    """A job with its options, for a sentence: "a background job of priority HIGH with key"."""
+    """A job with its options, for a sentence: "a background job of priority HIGH with key".
+
+    Of the priority NORMAL nothing is said: it is that of whoever says none.
+    """
     where = "background" if background else "foreground"
     names = [_USER_NAMES.get(name, name) for name in options]
     ending = f" with {' and '.join(names)}" if names else ""
-    return f"a {where} job of priority {priority.name}{ending}"
+    urgency = "" if priority is Priority.NORMAL else f" of priority {priority.name}"
+    return f"a {where} job{urgency}{ending}"
 
 
 # ---- one keyword each

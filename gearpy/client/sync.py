@@ -39,7 +39,7 @@ from gearpy.client.options import (
     rounded,
     standard_submit,
 )
-from gearpy.errors import ConnectionLost, JobFailed, NotSupported, WaitTimeout
+from gearpy.errors import ConnectionLost, InvalidArgument, JobFailed, NotSupported, WaitTimeout
 from gearpy.priority import Priority
 from gearpy.protocol.codec import decoded, encoded
 
@@ -91,7 +91,9 @@ class ClientJob:
         ``timeout`` is in seconds; None, the default, waits as long as the job takes.  May be called
         again and again, and gives the same each time.
 
-        Raises JobFailed if the worker said so, WaitTimeout (the job goes on, and may be waited for
+        Raises JobFailed if the worker said so, or if the job was cancelled, expired or is dead;
+        then without a reason, because WORK_FAIL has none.  ``gearpy job HANDLE`` tells it where
+        the job is kept.  Raises WaitTimeout (the job goes on, and may be waited for
         again), and ConnectionLost if the server went away before the job's end was known.
         """
         self._client._wait(
@@ -129,6 +131,15 @@ class ClientJob:
                 self._on_data(data)
             case Warned(warning=warning) if self._on_warning:
                 self._on_warning(warning)
+
+
+def _priority(priority: int) -> Priority:
+    try:
+        return Priority(priority)
+    except ValueError:
+        raise InvalidArgument(
+            f"priority is {priority!r}; it must be one of gearpy.Priority, like Priority.HIGH"
+        ) from None
 
 
 @final
@@ -205,9 +216,11 @@ class Client:
         delay_s or a due time can be submitted to any server, which then reads it in whole seconds,
         rounded up, on its own clock.
 
-        Raises ServerError if the server refuses the job, NotSupported if it takes a gearpy-server
+        Raises ServerError if the server refuses the job (``code`` INVALID_ARGUMENT: the value of an
+        option is out of its range), NotSupported if it takes a gearpy-server
         and this is none, WaitTimeout, ConnectionLost, InvalidArgument if a name holds a NUL byte or
-        an option makes no sense, and TypeError for an option that there is not.
+        an option can't be told to a server, and TypeError for an option
+        that there is not, or a value of a wrong type.
         """
         submission = self._submit(function, data, unique, priority, False, options)
         job = ClientJob(self, submission, on_progress, on_data, on_warning)
@@ -288,7 +301,7 @@ class Client:
     ) -> Submission:
         self._check_open()
         function, data = encoded("function", function), encoded("data", data)
-        unique, priority = encoded("unique", unique), Priority(priority)
+        unique, priority = encoded("unique", unique), _priority(priority)
         return self._core.submit(
             function,
             data,

@@ -309,6 +309,26 @@ def test_bad_usage_is_exit_2(command: list[str]) -> None:
     assert b"Usage: gearpy" in done.stderr
 
 
+def test_an_output_that_cannot_be_written(server: ServerProcess) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*GEARPY, "version", "--server", server.address], stdout=full, stderr=subprocess.PIPE
+        )
+    sentence = b"gearpy: the output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+
+
+def test_a_reader_that_goes_away(server: ServerProcess) -> None:
+    """As with ``gearpy status | head -1``: nothing is wrong, so nothing is said."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as closed:
+        done = subprocess.run(
+            [*GEARPY, "version", "--server", server.address], stdout=closed, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_help_and_version_of_the_command() -> None:
     assert gearpy("--version").stdout == f"gearpy {VERSION}\n".encode()
     done = gearpy("--help")

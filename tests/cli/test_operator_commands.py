@@ -302,7 +302,7 @@ def test_dead_letters(client: Client, server: ServerProcess) -> None:
     assert [row[:2] for row in letters] == [[each, "photo"] for each in (first, second, third)]
     assert answer("dead", "list", "--older-than", "1d", server=address)["jobs"] == []
     for command in ("show", "retry", "purge"):
-        assert "it is queued, not dead" in (
+        assert f"job {waiting} is queued, not dead" in (
             gearpy("dead", command, waiting, server=address).stderr.decode()
         )
     assert done("dead", "retry", first, server=address) == "Retried 1 job.\n"
@@ -550,6 +550,7 @@ def relayed(server: str, words: bytes, then: Callable[[], bool]) -> Iterator[str
         ["jobs", "--state", "asleep"],
         ["jobs", "--older-than", "soon"],
         ["jobs", "--limit", "0"],
+        ["peek", "f", "--limit", "1001"],
         ["cancel"],
         ["cancel", "--yes"],
         ["cancel", "H:1", "--function", "f"],

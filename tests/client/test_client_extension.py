@@ -204,13 +204,13 @@ def test_other_servers_are_not_sent_what_they_cannot_do(answers: Answers) -> Non
         for call, what in (
             (
                 lambda: client.submit("f", attempts=3, key="k"),
-                "take a foreground job of priority NORMAL with attempts and key",
+                "take a foreground job with attempts and key",
             ),
             (
                 lambda: client.submit_background("f", priority=Priority.CRITICAL),
                 "take a background job of priority CRITICAL",
             ),
-            (lambda: client.submit("f", delay_s=1), "take a foreground job .* with delay_s"),
+            (lambda: client.submit("f", delay_s=1), "take a foreground job with delay_s"),
             (lambda: client.cancel("H:1"), "cancel a job for a client"),
             (lambda: client.operate("jobs"), "take an operator's requests"),
         ):
@@ -284,7 +284,7 @@ def test_mistakes_are_told_before_anything_is_sent() -> None:
             client.submit("f", retries=3)  # type: ignore[call-arg]  # the mistake under test
         with pytest.raises(InvalidArgument, match="without a time zone"):
             client.submit_background("f", due=datetime(2026, 1, 1))
-        with pytest.raises(ValueError, match="7"):
+        with pytest.raises(InvalidArgument, match="priority is 7; it must be one of"):
             client.submit("f", priority=7)  # type: ignore[arg-type]  # the mistake under test
     assert [number for number, _ in server.heard] == [p.OPTION_REQ, p.ECHO_REQ]
 

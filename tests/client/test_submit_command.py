@@ -110,7 +110,7 @@ def test_what_another_server_cannot_do_is_a_sentence_and_exit_1() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"gearpy: the server at {server.address} is not a gearpy-server (or an old one): it can't"
-        " take a foreground job of priority NORMAL with attempts; use a gearpy-server for that\n"
+        " take a foreground job with attempts; use a gearpy-server for that\n"
     )
 
 
