@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple, final
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Final, NamedTuple, final
 
 from gearpy.broker.broker import Broker
 from gearpy.broker.gate import Work
@@ -12,18 +14,24 @@ from gearpy.stores.base import Store
 
 logger = logging.getLogger("gearpy.server")
 
-_COMPANY_S: Final = 0.005  # what nobody waits for is written with what comes within this time
+_COMPANY_S: Final = 0.02  # what nobody waits for is written with what comes within this time
 _FETCH_BYTES_MAX: Final = 8 << 20  # of payloads that are read back at a time
 _SCARCE: Final = 17 / 16  # times the reserve: what is above it is hardly worth the trouble
 _AMPLE: Final = 5 / 4  # times the reserve: then there is room again
 _LOOK_S: Final = 1.0  # between looks at a disk that is nearly full, where no commit has one
+_GLANCE_S: Final = 0.05  # between looks at a disk that has room, however many commits there are
 
 
 class Done(NamedTuple):
-    """What the thread found out."""
+    """What the thread found out; ``error`` says why it did not get that far."""
 
     payloads: dict[int, bytes]
-    free_bytes: int | None
+    free_bytes: int | None  # None: it did not look, or nobody knows
+    error: BaseException | None = None
+
+
+_Order = Callable[[], Done]
+_Then = Callable[[Done], None]
 
 
 @final
@@ -35,7 +43,7 @@ class Committer:
     after it, so no receipt leaves that is not true.
 
     A commit that nobody waits for (jobs were given out, or ended) takes its time, and what comes
-    meanwhile along: most jobs end before it is known on the disk that they had begun.  With
+    meanwhile along: most jobs end before it is on the disk that they had begun.  With
     ``interval_s`` nobody ever waits, and it takes that time.
 
     When less than ``reserve_bytes`` of the disk are free, the engine takes no new jobs that would
@@ -62,15 +70,20 @@ class Committer:
         self._patience_s = interval_s or _COMPANY_S
         self._reserve_bytes = reserve_bytes
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, "committer")
-        self._doing: asyncio.Future[Done] | None = None
+        # The thread's only queue; an executor's futures would cost a third of a small commit.
+        self._orders: SimpleQueue[tuple[_Order, _Then] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+        self._busy = False  # the thread has work of the gate
+        self._done = asyncio.Event()  # it has done it
         self._over = False  # something failed, or there is nothing more to come
         self._pause: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._glanced: asyncio.TimerHandle | None = None  # room was seen, and counts until it rings
 
     def wake(self) -> None:
         """Starts if there is something to do and nothing under way."""
-        if self._doing is not None or self._over or not self._gate.pending:
+        if self._busy or self._over or not self._gate.pending:
             return
         if self._gate.urgent:
             self._start()
@@ -81,51 +94,68 @@ class Committer:
         if self._pause is not None:
             self._pause.cancel()
             self._pause = None
-        work = self._gate.take_work() if self._doing is None else None
+        work = None if self._busy or self._over else self._gate.take_work()
         if work is not None:
-            self._doing = self._loop.run_in_executor(self._thread, self._do, work)
-            self._doing.add_done_callback(lambda doing: self._finished(doing, work))
+            self._busy = True
+            self._done.clear()
+            looks = self._glanced is None
+            self._orders.put((partial(self._do, work, looks), partial(self._finished, work)))
 
     def check_room(self) -> None:
         """Looks whether the disk is full before the first job comes."""
         self._note_room(self._store.free_bytes())
 
-    def _do(self, work: Work) -> Done:
+    # ---- in the thread
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            do, then = order
+            try:
+                done = do()
+            except BaseException as error:
+                done = Done({}, None, error)
+            self._loop.call_soon_threadsafe(then, done)
+
+    def _do(self, work: Work, looks: bool) -> Done:
         if work.batch is not None:
             self._store.commit(work.batch)
         payloads = self._store.payloads(work.wanted, _FETCH_BYTES_MAX) if work.wanted else {}
-        return Done(payloads, self._store.free_bytes())
+        return Done(payloads, self._store.free_bytes() if looks else None)
 
-    def _finished(self, doing: "asyncio.Future[Done]", work: Work) -> None:
-        if not self._succeeded(doing):
+    def _see_room(self) -> Done:
+        return Done({}, self._store.free_bytes())
+
+    # ---- in the event loop again
+
+    def _finished(self, work: Work, done: Done) -> None:
+        self._busy = False
+        self._done.set()
+        if not self._succeeded(done):
             return
-        self._doing = None
-        done = doing.result()
         self._opened()  # first, as it tells the engine the time
         self._gate.open(work.ticket)
         if work.wanted:
             self._broker.engine.restock(work.wanted, done.payloads)
         self._note_room(done.free_bytes)
 
-    def _succeeded(self, doing: "asyncio.Future[Any]") -> bool:
+    def _succeeded(self, done: Done) -> bool:
         """Whether the thread did what it had to; says so if it failed."""
-        if doing.cancelled():
-            return False
-        error = doing.exception()
-        if error is not None:
+        if done.error is not None:
             self._over = True
-            self._failed(error)
-        return error is None
+            self._failed(done.error)
+        return done.error is None
 
     def _look_again(self) -> None:
         self._look = None
-        if self._doing is None and not self._over:  # else it is looked at behind the commit
-            looking = self._loop.run_in_executor(self._thread, self._store.free_bytes)
-            looking.add_done_callback(self._looked)
+        if not self._busy and not self._over:  # else it is looked at behind the commit
+            self._orders.put((self._see_room, self._looked))
 
-    def _looked(self, looking: "asyncio.Future[int | None]") -> None:
-        if self._succeeded(looking):
-            self._note_room(looking.result())
+    def _looked(self, done: Done) -> None:
+        if self._succeeded(done):
+            self._note_room(done.free_bytes)
+
+    def _glance_again(self) -> None:
+        self._glanced = None
 
     def _note_room(self, free_bytes: int | None) -> None:
         engine = self._broker.engine
@@ -133,8 +163,13 @@ class Committer:
             self._gate.set_room(max(0, free_bytes - self._reserve_bytes))
             self._compare_room(free_bytes)
         tight = self._gate.room_bytes < 2 * self._broker.limits.payload_bytes_max
-        if (engine.journal_full or tight) and self._look is None and not self._over:
-            self._look = self._loop.call_later(_LOOK_S, self._look_again)
+        if self._over:
+            return
+        if engine.journal_full or tight:
+            if self._look is None:
+                self._look = self._loop.call_later(_LOOK_S, self._look_again)
+        elif self._glanced is None:
+            self._glanced = self._loop.call_later(_GLANCE_S, self._glance_again)
 
     def _compare_room(self, free_bytes: int) -> None:
         engine = self._broker.engine
@@ -154,16 +189,16 @@ class Committer:
         """Returns once there is nothing left to do, or something failed."""
         while not self._over:
             self._start()
-            if self._doing is None:
+            if not self._busy:
                 break
-            await asyncio.wait([self._doing])
-            await asyncio.sleep(0)  # its callback comes first
+            await self._done.wait()
 
     async def close(self) -> None:
         """Does what is left, unless something failed.  What comes later is not written."""
         await self.settle()
         self._over = True
-        for timer in (self._pause, self._look):
+        for timer in (self._pause, self._look, self._glanced):
             if timer is not None:
                 timer.cancel()
-        self._thread.shutdown()
+        self._orders.put(None)
+        self._thread.join()

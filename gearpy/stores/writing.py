@@ -1,7 +1,8 @@
-"""A batch as SQL: few statements of many rows each.
+"""A batch as SQL: few statements of many rows each, one if possible.
 
-A statement gives the GIL away once, however many rows it has; a statement for each row would have
-to fight for it with a busy event loop at every row.
+A statement gives the GIL away, and then has to get it back from a busy event loop, which takes
+longer than to write many rows.  So what comes most often, a batch of jobs and nothing else, is one
+statement: a transaction by itself.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,23 +12,20 @@ from typing import Final
 from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put
 
 Value = bytes | str | int | float
-Statement = tuple[str, Sequence[Value]]
+Statement = tuple[str, Sequence[Value | None]]
 
-# Any number of rows up to this has a statement of its own, so that the small batches of a quiet
-# server are one statement; beyond it there are a few sizes.  All fit into SQLite's cache of them.
+# Any number of rows up to this has a statement of its own.  Beyond it there are a few sizes, filled
+# up with rows of NULLs, which are not written.  All fit into SQLite's cache of statements.
 _ROWS_EACH: Final = 32
-_ROWS_BIG: Final = (512, 256, 128, 64)
+_ROWS_BIG: Final = (48, 64, 96, 128, 192, 256, 384, 512)
 
 _PUT: Final = 'INSERT INTO jobs (number, handle, function, "unique", payload, priority, created_s'
-_PLAIN_PUT: Final = (_PUT + ") VALUES ", 7)
-_FULL_PUT: Final = (_PUT + ", due_s, expire_s, reducer, options) VALUES ", 11)
+_PLAIN_PUT: Final = (_PUT + ") ", 7)
+_FULL_PUT: Final = (_PUT + ", due_s, expire_s, reducer, options) ", 11)
 
 _CHANGE: Final = "REPLACE INTO lives (number, state, place, attempts, since_s"
-_PLAIN_CHANGE: Final = (_CHANGE + ") VALUES ", 5)
-_FULL_CHANGE: Final = (
-    _CHANGE + ", losses, crashes, due_s, reason, error, log, result) VALUES ",
-    12,
-)
+_PLAIN_CHANGE: Final = (_CHANGE + ") ", 5)
+_FULL_CHANGE: Final = (_CHANGE + ", losses, crashes, due_s, reason, error, log, result) ", 12)
 
 _NUMBERS: Final = "(SELECT value FROM json_each(?))"
 
@@ -110,20 +108,18 @@ def _note(note: FunctionChange | PolicyChange | Mark) -> Statement:
 
 
 def _in_rows(beginning: str, columns: int, rows: list[Sequence[Value]]) -> Iterator[Statement]:
-    done = 0
-    while done < len(rows):
-        count = _rows(len(rows) - done)
-        row = "(" + ",".join("?" * columns) + ")"
-        some = rows if count == len(rows) else rows[done : done + count]
-        yield beginning + ",".join([row] * count), list(chain.from_iterable(some))
-        done += count
-
-
-def _rows(left: int) -> int:
-    for count in _ROWS_BIG:
-        if left >= count:
-            return count
-    return min(left, _ROWS_EACH)
+    row = "(" + ",".join("?" * columns) + ")"
+    for start in range(0, len(rows), _ROWS_BIG[-1]):
+        some = rows[start : start + _ROWS_BIG[-1]]
+        count = len(some)
+        values: list[Value | None] = list(chain.from_iterable(some))
+        if count <= _ROWS_EACH:
+            yield beginning + "VALUES " + ",".join([row] * count), values
+            continue
+        size = next(size for size in _ROWS_BIG if size >= count)
+        values += [None] * (columns * (size - count))
+        every = ",".join([row] * size)
+        yield f"{beginning}SELECT * FROM (VALUES {every}) WHERE column1 IS NOT NULL", values
 
 
 class _Names(dict[bytes, str | bytes]):

@@ -56,6 +56,20 @@ def test_a_number_that_comes_twice_fails_the_batch(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("count", [1, 32, 33, 48, 49, 200, 384, 511, 512, 513, 1_000, 1_025])
+def test_a_batch_of_any_length_is_written_whole(count: int, tmp_path: Path) -> None:
+    puts = [example_put(n) for n in range(1, count + 1)]
+    changes = [example_change(n) for n in range(1, count + 1)]
+    store = SqliteStore(tmp_path / "jobs.db", synced=False)
+    store.commit(Batch(puts=puts))
+    assert list(store.load()) == puts
+    store.commit(Batch(changes=changes))
+    assert list(store.load()) == [
+        record for pair in zip(puts, changes, strict=True) for record in pair
+    ]
+    store.close()
+
+
 @pytest.mark.parametrize("field", ["puts", "changes", "dones"])
 def test_a_batch_of_one_kind_fails_as_a_whole(field: str, tmp_path: Path) -> None:
     """One statement is a transaction by itself; several need one around them."""
