@@ -160,7 +160,8 @@ class Worker:
 
     With ``sleeps`` it does on NO_JOB what real workers do: PRE_SLEEP, and GRAB_JOB_UNIQ again when
     the server says NOOP.  Without, the first NO_JOB is the last answer that it waits for.  With
-    ``jobs`` it stops after so many, and each of them is an answer that is waited for.
+    ``jobs`` it stops after so many, and each of them is an answer that is waited for; then it
+    sleeps, too: a server that reads the next payloads from its disk has no job for a moment.
     """
 
     def __init__(
@@ -173,7 +174,8 @@ class Worker:
         self._tally = tally
 
     def start(self) -> None:
-        if not self._sleeps and self._jobs != 0:  # who sleeps waits for its NOOP
+        # Who sleeps waits for its NOOP.
+        if self._jobs or (self._jobs is None and not self._sleeps):
             self.sock.sendall(_GRAB)
 
     def receive(self, data: bytes) -> None:
@@ -195,7 +197,7 @@ class Worker:
                 replies += _GRAB
             elif number != p.NO_JOB:
                 raise BenchError(f"a worker was sent {data[start : body + length]!r}")
-            elif self._sleeps:
+            elif self._sleeps or self._jobs is not None:
                 replies += _PRE_SLEEP
             else:
                 self._tally.awaited -= 1

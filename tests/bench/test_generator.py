@@ -119,10 +119,13 @@ def test_a_worker_stops_after_its_jobs(pair: tuple[socket.socket, socket.socket]
     worker = Worker(pair[0], sleeps=False, tally=tally, jobs=2)
     worker.start()
     worker.receive(ASSIGNED)
+    worker.receive(codec.NO_JOB_PACKET)  # for a moment: there are more on the disk
     assert tally.awaited == 1
+    worker.receive(codec.NOOP_PACKET)
     worker.receive(ASSIGNED)
     assert tally.awaited == 0
-    assert sent_to(pair[1]) == ["GRAB_JOB_UNIQ", "WORK_COMPLETE", "GRAB_JOB_UNIQ", "WORK_COMPLETE"]
+    grab, done = "GRAB_JOB_UNIQ", "WORK_COMPLETE"
+    assert sent_to(pair[1]) == [grab, done, grab, "PRE_SLEEP", grab, done]
 
 
 def test_a_worker_without_jobs_asks_for_none(pair: tuple[socket.socket, socket.socket]) -> None:
