@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gearpy.address import Address, connect, read_address
+from gearpy.address import Address, Tls, connect, read_address, read_addresses
 from gearpy.errors import CannotConnect, SettingError
 
 
@@ -22,6 +22,9 @@ from gearpy.errors import CannotConnect, SettingError
         ("[fe80::1%eth0]:4730", Address("fe80::1%eth0", 4730)),
         ("unix:///run/gearpy.sock", Address(path="/run/gearpy.sock")),
         ("unix:///with:colon and space", Address(path="/with:colon and space")),
+        ("tls://host", Address("host", tls=Tls())),
+        ("tls://[::1]:4731?ca=/etc/ca.pem", Address("::1", 4731, tls=Tls("/etc/ca.pem"))),
+        ("tls://h:1?ca=a.pem&cert=b&key=c", Address("h", 1, tls=Tls("a.pem", "b", "c"))),
     ],
 )
 def test_is_read(text: str, address: Address) -> None:
@@ -57,8 +60,40 @@ def test_is_read(text: str, address: Address) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_forms_that_do(text: str) -> None:
-    with pytest.raises(SettingError, match=r"host:port.*unix:///path"):
+    with pytest.raises(SettingError, match=r"host:port.*tls://.*unix:///path"):
         read_address(text)
+
+
+@pytest.mark.parametrize("files", ["?ca", "?ca=", "?oak=1", "?cert=a&oak=", "?ca=a&&"])
+def test_files_that_tls_knows_nothing_of(files: str) -> None:
+    with pytest.raises(SettingError, match="behind the \\? stand files, like ca="):
+        read_address(f"tls://host{files}")
+
+
+def test_a_key_without_its_certificate() -> None:
+    with pytest.raises(SettingError, match="key without a certificate"):
+        read_address("tls://host?key=me.key")
+
+
+@pytest.mark.parametrize(
+    "servers", ["a:1, b:2,a:1", ["a:1", "b:2"], ("a:1,b:2",), iter(["a:1", "b:2"])]
+)
+def test_several_servers(servers: str | list[str]) -> None:
+    assert read_addresses(servers) == (Address("a", 1), Address("b", 2))
+
+
+def test_the_environment_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GEARPY_SERVERS", raising=False)
+    assert read_addresses(None) == (Address("localhost", 4730),)
+    monkeypatch.setenv("GEARPY_SERVERS", "a:1,unix:///b")
+    assert read_addresses(None) == (Address("a", 1), Address(path="/b"))
+    assert read_addresses("c") == (Address("c"),)
+
+
+@pytest.mark.parametrize("servers", ["", ",", "a,,b", [], [""]])
+def test_a_list_with_nothing_in_it(servers: str | list[str]) -> None:
+    with pytest.raises(SettingError, match="host:port"):
+        read_addresses(servers)
 
 
 def test_nobody_there() -> None:

@@ -1,0 +1,55 @@
+"""A connection that never waits: bytes that are there, bytes that can go."""
+
+import contextlib
+import socket
+import ssl
+from typing import final
+
+from gearpy.address import RECEIVE_BYTES
+
+
+@final
+class Stream:
+    """A connected socket, with TLS or without, made non-blocking.
+
+    With TLS the library may hold bytes that no selector sees: after a selector said that there is
+    something to read, call ``receive`` until it returns None.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._socket = connection
+
+    def fileno(self) -> int:
+        """For selectors; -1 once it is closed."""
+        return self._socket.fileno()
+
+    def receive(self) -> bytes | None:
+        """What has arrived; None if that is nothing, b"" if the peer will send nothing more.
+
+        Raises OSError if the connection broke.
+        """
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+
+    def send(self, data: memoryview) -> int:
+        """Sends what can be sent now, and returns how many bytes that was.
+
+        Raises OSError if the connection broke.
+        """
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def end(self) -> None:
+        """Says that nothing more is sent.  What still arrives can only be thrown away: with TLS it
+        makes no sense any more."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Closes it, for both directions."""
+        self._socket.close()
