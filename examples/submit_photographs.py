@@ -24,7 +24,7 @@ TIMEOUT_S: Final = 60.0  # for one thumbnail
 class Display(Protocol):
     """Shows what happens to each photograph as it happens."""
 
-    def progress(self, name: str, numerator: int, denominator: int) -> None: ...
+    def progress(self, name: str, numerator: int, denominator: int, words: str) -> None: ...
 
     def say(self, name: str, text: str) -> None: ...
 
@@ -32,8 +32,8 @@ class Display(Protocol):
 class Lines:
     """A line for each event, for logs and pipes."""
 
-    def progress(self, name: str, numerator: int, denominator: int) -> None:
-        self.say(name, f"{numerator} of {denominator}")
+    def progress(self, name: str, numerator: int, denominator: int, words: str) -> None:
+        self.say(name, f"{numerator} of {denominator} {words}".rstrip())
 
     def say(self, name: str, text: str) -> None:
         print(f"  {name}: {text}", flush=True)
@@ -44,11 +44,12 @@ class Bars:
 
     def __init__(self, bars: Progress, names: list[str]) -> None:
         self._bars = bars
-        self._tasks = {name: bars.add_task(name, total=None, news="") for name in names}
+        self._tasks = {name: bars.add_task(name, total=None, words="", news="") for name in names}
         self._news: dict[str, list[str]] = {name: [] for name in names}
 
-    def progress(self, name: str, numerator: int, denominator: int) -> None:
-        self._bars.update(self._tasks[name], completed=numerator, total=denominator)
+    def progress(self, name: str, numerator: int, denominator: int, words: str) -> None:
+        task = self._tasks[name]
+        self._bars.update(task, completed=numerator, total=denominator, words=words)
 
     def say(self, name: str, text: str) -> None:
         self._news[name].append(text)
@@ -66,6 +67,7 @@ def display(names: list[str]) -> Iterator[Display]:
         TextColumn("  {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}", markup=False),
         TextColumn("{task.fields[news]}", markup=False),
     )
     with Progress(*columns, console=console) as bars:

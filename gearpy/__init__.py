@@ -12,14 +12,18 @@ Do such jobs:
     worker.run()
 """
 
+from gearpy.client.aio import AsyncClient, AsyncClientJob
+from gearpy.client.core import JobStatus
+from gearpy.client.desk import JobProgress
 from gearpy.client.options import SubmitOptions
-from gearpy.client.sync import Client
+from gearpy.client.sync import Client, ClientJob
 from gearpy.errors import (
     CannotConnect,
     ConnectionLost,
     GearpyError,
     InvalidArgument,
     JobFailed,
+    NotAllSubmitted,
     NotSupported,
     ServerError,
     SettingError,
@@ -30,13 +34,19 @@ from gearpy.worker.functions import Job
 from gearpy.worker.sync import Worker
 
 __all__ = [
+    "AsyncClient",
+    "AsyncClientJob",
     "CannotConnect",
     "Client",
+    "ClientJob",
     "ConnectionLost",
     "GearpyError",
     "InvalidArgument",
     "Job",
     "JobFailed",
+    "JobProgress",
+    "JobStatus",
+    "NotAllSubmitted",
     "NotSupported",
     "Priority",
     "ServerError",

@@ -4,7 +4,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
@@ -13,6 +13,7 @@ from gearpy.errors import CannotConnect, SettingError
 
 PORT: Final = 4730  # the one that IANA gave to Gearman
 RECEIVE_BYTES: Final = 64 << 10  # from twice that on, each recv would map new memory
+CONNECT_S: Final = 5.0  # for one of several servers: then the next one is tried
 SERVERS_VARIABLE: Final = "GEARPY_SERVERS"
 
 _UNIX: Final = "unix://"
@@ -138,6 +139,13 @@ def connect(address: Address, timeout_s: float | None) -> socket.socket:
     return connection
 
 
+def connect_timeout_s(addresses: Sequence[Address], timeout_s: float | None) -> float | None:
+    """How long connecting to one of these servers may take, where calls may take ``timeout_s``."""
+    if len(addresses) == 1:
+        return timeout_s
+    return CONNECT_S if timeout_s is None else min(timeout_s, CONNECT_S)
+
+
 def tls_context(tls: Tls) -> ssl.SSLContext:
     """What the standard library needs for TLS.  Raises SettingError for files that are no good."""
     try:
@@ -174,6 +182,8 @@ def reason_of(error: Exception) -> str:
     """What went wrong, in the words of the system, or of TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio has other words, with the address in them
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

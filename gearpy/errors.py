@@ -28,6 +28,7 @@
     ├── CannotConnect                no server answers there
     ├── ConnectionLost               the server went away
     ├── ServerError                  the server answered ERROR
+    ├── NotAllSubmitted              of many jobs submitted together some were not taken
     ├── NotSupported                 the server does not know what only gearpy's servers know
     ├── JobFailed                    the worker said WORK_FAIL or WORK_EXCEPTION
     └── WaitTimeout                  the result did not come in time (the job goes on)
@@ -37,6 +38,7 @@ Codes are stable; a client may act on them.  Where gearmand has a word for the c
 word.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -190,6 +192,20 @@ class ServerError(GearpyError):
         super().__init__(f"the server answered {code}: {text}")
         self.code = code
         self.text = text
+
+
+class NotAllSubmitted(GearpyError):
+    """Of many jobs that were submitted together some were not taken.
+
+    ``submitted`` has a place for each job up to the last one that was tried: what a submit of it
+    returns, or None if it was not taken, or if that is not known.  ``error`` is the first reason.
+    """
+
+    def __init__(self, submitted: Sequence[object | None], error: Exception) -> None:
+        taken = len(submitted) - submitted.count(None)
+        super().__init__(f"{taken} jobs were submitted, then one was not: {error}")
+        self.submitted = submitted
+        self.error = error
 
 
 class NotSupported(GearpyError):

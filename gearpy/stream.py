@@ -10,11 +10,7 @@ from gearpy.address import RECEIVE_BYTES
 
 @final
 class Stream:
-    """A connected socket, with TLS or without, made non-blocking.
-
-    With TLS the library may hold bytes that no selector sees: after a selector said that there is
-    something to read, call ``receive`` until it returns None.
-    """
+    """A connected socket, with TLS or without, made non-blocking."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -30,9 +26,13 @@ class Stream:
         Raises OSError if the connection broke.
         """
         try:
-            return self._socket.recv(RECEIVE_BYTES)
+            data = self._socket.recv(RECEIVE_BYTES)
+            # What TLS has decrypted already, no selector would tell of.
+            while data and isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+                data += self._socket.recv(RECEIVE_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
+        return data
 
     def send(self, data: memoryview) -> int:
         """Sends what can be sent now, and returns how many bytes that was.

@@ -10,6 +10,7 @@ import click
 
 from gearpy.address import Address
 from gearpy.cli.options import server_option
+from gearpy.cli.tables import printable
 from gearpy.client.options import SubmitOptions
 from gearpy.client.sync import Client
 from gearpy.engine.policy import read_assignments, read_policy
@@ -224,9 +225,10 @@ class _Reporter:
     def __init__(self) -> None:
         self._shown = False
 
-    def progress(self, numerator: int, denominator: int) -> None:
+    def progress(self, numerator: int, denominator: int, text: str) -> None:
         percent = f" ({100 * numerator // denominator} %)" if denominator else ""
-        self._write(f"{_CLEAR}{numerator}/{denominator}{percent}".encode())
+        words = f" {printable(text)}" if text else ""
+        self._write(f"{_CLEAR}{numerator}/{denominator}{percent}{words}".encode())
         self._shown = True
 
     def warning(self, message: bytes) -> None:

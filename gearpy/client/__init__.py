@@ -1,11 +1,24 @@
 """Talk to Gearman servers: submit jobs, wait for their results, ask for their status.
 
-``options`` is what can be decided for one job; ``core`` is one connection's conversation without
-I/O; ``sync`` is the blocking client around it.
+Pure, in the order in which to read: ``options`` is what can be decided for one job, ``wishes`` a
+job to be submitted; ``core`` is one connection's conversation; ``servers`` chooses among several;
+``desk`` knows whose answer is whose; ``calls`` is what each call of a client does, step by step.
+
+``sync`` (with ``line``) is the blocking client around them, ``aio`` the one for asyncio.
 """
 
+from gearpy.client.aio import AsyncClient, AsyncClientJob
 from gearpy.client.core import JobStatus
+from gearpy.client.desk import JobProgress
 from gearpy.client.options import SubmitOptions
 from gearpy.client.sync import Client, ClientJob
 
-__all__ = ["Client", "ClientJob", "JobStatus", "SubmitOptions"]
+__all__ = [
+    "AsyncClient",
+    "AsyncClientJob",
+    "Client",
+    "ClientJob",
+    "JobProgress",
+    "JobStatus",
+    "SubmitOptions",
+]

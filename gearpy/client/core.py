@@ -42,6 +42,7 @@ _WORK: Final = frozenset(
         p.WORK_DATA,
         p.WORK_WARNING,
         p.WORK_STATUS,
+        p.WORK_PROGRESS,
         p.WORK_COMPLETE,
         p.WORK_FAIL,
         p.WORK_EXCEPTION,
@@ -216,11 +217,12 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The worker told how far it is."""
+    """The worker told how far it is; in words, too, if ``want_words`` was called."""
 
     request: Submission
     numerator: int
     denominator: int
+    text: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +243,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection went away before the answer, or before the end of the job, came."""
+    """The connection went away before the answer, or before the end of the job, came.
+
+    ``last_words`` are an ERROR that the server sent just before, and that answered nothing.
+    """
 
     request: Request
     reason: str
+    last_words: ServerError | None = None
 
 
 Answer = Created | StatusKnown | Echoed | Extended | Cancelled | Operated | Refused | Lost
@@ -295,6 +301,7 @@ class ClientCore:
         self._asked: deque[Request] = deque()
         self._jobs: dict[bytes, _Sharers] = {}
         self._last_words: ServerError | None = None
+        self._wants_words = False
         # Without it a job whose worker raised an exception ends without a reason.  Servers that
         # refuse or ignore it are fine.
         self._ask(OptionRequest(b"exceptions"), codec.request(p.OPTION_REQ, b"exceptions"))
@@ -349,6 +356,15 @@ class ClientCore:
         self._ask(Probe(), codec.request(p.GET_STATUS, _NO_JOB))
         return request
 
+    def want_words(self) -> None:
+        """Asks for the words that workers put to their progress, which gearpy's servers pass on.
+
+        Waits for no answer: other servers may have none, and send numbers only.
+        """
+        if not self._wants_words:
+            self._wants_words = True
+            self._ask(OptionRequest(EXTENSION), codec.request(p.OPTION_REQ, EXTENSION))
+
     def cancel(self, handle: bytes) -> CancelRequest:
         """Ends a job.  Answered by Cancelled, Refused or Lost.  Takes a gearpy-server."""
         request = CancelRequest(_name("handle", handle))
@@ -401,7 +417,7 @@ class ClientCore:
         self._asked.clear()
         self._jobs.clear()
         self._output.clear()
-        return [Lost(request, reason) for request in requests]
+        return [Lost(request, reason, self._last_words) for request in requests]
 
     def _hear(self, number: int, body: bytes, events: list[Event]) -> None:
         if number == p.TEXT:
@@ -483,9 +499,10 @@ class ClientCore:
             events.append(Data(sharers.turn(), fields[1]))
         elif number == p.WORK_WARNING:
             events.append(Warned(sharers.turn(), fields[1]))
-        elif number == p.WORK_STATUS:
-            numerator, denominator = map(codec.leading_integer, fields[1:])
-            events.append(Progress(sharers.turn(), numerator, denominator))
+        elif number in (p.WORK_STATUS, p.WORK_PROGRESS):
+            numerator, denominator = map(codec.leading_integer, fields[1:3])
+            text = fields[3] if number == p.WORK_PROGRESS else b""
+            events.append(Progress(sharers.turn(), numerator, denominator, text))
         else:
             # One copy is enough to end all: so nobody waits for ever for a copy that a server
             # that does not count submissions never sends.

@@ -458,7 +458,7 @@ def test_the_connection_breaks_in_the_middle(client: Client, server: ServerProce
     assert (ran.returncode, ran.stdout) == (1, b"")
     first, second = ran.stderr.decode().splitlines()
     assert first == "gearpy: cut short after 1,000 jobs cancelled"
-    assert second.startswith("gearpy: the ")
+    assert second.startswith(("gearpy: the ", "gearpy: no Gearman server answers"))
     assert relay in second
     assert client.operate("count", states=["queued"])["count"] == 500
 
@@ -525,6 +525,7 @@ def relayed(server: str, words: bytes, then: Callable[[], bool]) -> Iterator[str
 
     def relay(listener: socket.socket) -> None:
         near, _ = listener.accept()
+        listener.close()  # whoever comes again finds nobody
         with near, socket.create_connection((host, int(port))) as far:
             said = b""
             while True:
@@ -538,9 +539,10 @@ def relayed(server: str, words: bytes, then: Callable[[], bool]) -> Iterator[str
                         return
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=relay, args=(listener,))
         thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield address
         thread.join(LIMIT_S)
 
 

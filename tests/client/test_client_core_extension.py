@@ -97,7 +97,11 @@ def test_a_connection_that_ends_before_the_answer_says_so_and_why() -> None:
     asked = core.extend()
     core.receive(response(p.ERROR, b"TOO_MANY_CONNECTIONS", b"full"))
     reason = "closed; before that the server answered TOO_MANY_CONNECTIONS: full"
-    assert core.lost("closed") == [Lost(asked, reason)]
+    [lost] = core.lost("closed")
+    assert isinstance(lost, Lost)
+    assert (lost.request, lost.reason) == (asked, reason)
+    assert lost.last_words is not None
+    assert lost.last_words.code == "TOO_MANY_CONNECTIONS"
     assert core.extended is None
 
 

@@ -16,7 +16,7 @@ from gearpy.protocol.codec import response
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job
 from tests.client.other_servers import LIKE_GEARMAND, LIMIT_S, SILENT, Answers, says, scripted
-from tests.client.test_client_sync import Held, working
+from tests.client.workers import Held, working
 
 OTHERS = pytest.mark.parametrize("answers", [LIKE_GEARMAND, SILENT], ids=["gearmand", "silent"])
 
@@ -33,7 +33,7 @@ def test_a_job_is_tried_again_as_its_submitter_wants_it(server: ServerProcess) -
             raise ValueError("not yet")
         return b"at last"
 
-    with working(server, third_time=third_time), Client(server.address) as client:
+    with working(server.address, third_time=third_time), Client(server.address) as client:
         job = client.submit("third_time", attempts=5, retry_on=["exception"], backoff="none")
         assert job.result(LIMIT_S) == b"at last"
         assert attempts == [(1, 5), (2, 5), (3, 5)]
@@ -46,7 +46,7 @@ def test_a_job_is_tried_again_as_its_submitter_wants_it(server: ServerProcess) -
 def test_the_worker_is_told_what_the_submitter_said(server: ServerProcess) -> None:
     told: list[Job] = []
     before_s = time.time()
-    with working(server, keep=told.append), Client(server.address) as client:
+    with working(server.address, keep=told.append), Client(server.address) as client:
         client.submit(
             "keep",
             priority=Priority.CRITICAL,
@@ -75,7 +75,7 @@ def test_critical_comes_first(server: ServerProcess) -> None:
         client.submit_background("keep", "high", priority=Priority.HIGH)
         last = client.submit("keep", "low", priority=Priority.LOW)
         client.submit_background("keep", "critical", priority=Priority.CRITICAL)
-        with working(server, keep=keep):
+        with working(server.address, keep=keep):
             last.result(LIMIT_S)
     assert order == [b"critical", b"high", b"low"]
 
@@ -97,7 +97,7 @@ def test_a_job_for_later_does_not_come_before(
     def keep(job: Job) -> None:
         started.append(time.time())
 
-    with working(server, keep=keep), Client(server.address) as client:
+    with working(server.address, keep=keep), Client(server.address) as client:
         submitted_s = time.time()
         client.submit("keep", **when()).result(LIMIT_S)
         client.submit("keep").result(LIMIT_S)
@@ -106,7 +106,7 @@ def test_a_job_for_later_does_not_come_before(
 
 def test_cancel(server: ServerProcess) -> None:
     held = Held()
-    with working(server, held=held), Client(server.address) as client:
+    with working(server.address, held=held), Client(server.address) as client:
         running, queued = client.submit("held"), client.submit("held")
         delayed = client.submit_background("held", delay_s=1000)
         held.wait_entered()
@@ -129,7 +129,7 @@ def test_operators_see_what_submitters_and_workers_said(server: ServerProcess) -
         job.progress(1, 2, "größe")
         return held(job)
 
-    with working(server, halfway=halfway), Client(server.address) as client:
+    with working(server.address, halfway=halfway), Client(server.address) as client:
         job = client.submit(
             "halfway", "x", key=b"\xff", labels={"user": "ann"}, priority=Priority.CRITICAL
         )
@@ -151,7 +151,7 @@ def test_an_operator_brings_a_dead_job_back(server: ServerProcess) -> None:
             raise ValueError("not yet")
         return b"at last"
 
-    with working(server, third_time=third_time), Client(server.address) as client:
+    with working(server.address, third_time=third_time), Client(server.address) as client:
         handle = client.submit_background(
             "third_time", attempts=2, retry_on=["exception"], backoff="none"
         )
@@ -241,11 +241,18 @@ def test_a_delay_is_a_due_time_where_that_is_all_there_is(answers: Answers) -> N
 
 def test_a_server_that_hangs_up_on_the_question() -> None:
     answers = {number: answer for number, answer in SILENT.items() if number != p.OPTION_REQ}
-    with scripted(answers) as server, Client(server.address) as client:
-        with pytest.raises(ConnectionLost):
-            client.submit("f", attempts=3)
-        with pytest.raises(ConnectionLost):
-            client.cancel("H:1")
+    with (
+        scripted(answers) as server,
+        Client(server.address) as client,
+        pytest.raises(ConnectionLost, match="closed the connection"),
+    ):
+        client.submit("f", attempts=3)
+    with (
+        scripted(answers) as server,
+        Client(server.address) as client,
+        pytest.raises(ConnectionLost),
+    ):
+        client.cancel("H:1")
 
 
 def test_a_server_that_answers_nothing_at_all() -> None:

@@ -37,8 +37,7 @@ def _echoed(stream: Stream, payload: bytes) -> bytes:
                 selector.modify(stream, selectors.EVENT_READ)
             assert selector.select(LIMIT_S)
             unsent = unsent[stream.send(unsent) :] if unsent else unsent
-            while data := stream.receive():
-                heard += data
+            heard += stream.receive() or b""
     assert heard == expected
     return payload
 

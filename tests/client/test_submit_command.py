@@ -13,7 +13,7 @@ from gearpy.protocol.codec import response, split, unpacked
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job
 from tests.client.other_servers import LIKE_GEARMAND, LIMIT_S, SILENT, Answers, says, scripted
-from tests.client.test_client_sync import working
+from tests.client.workers import working
 
 EXTENDED: Answers = {
     **SILENT,
@@ -138,7 +138,7 @@ def test_a_job_with_everything_there_and_back(server: ServerProcess) -> None:
         " --attempt-timeout 1000 --expires 1000 --key k --label user=ann"
         " --priority critical --timeout 25"
     )
-    with working(server, f=second_time):
+    with working(server.address, f=second_time):
         done = submit(server.address, *line.split())
     assert (done.returncode, done.stdout, done.stderr) == (0, "PAYLOAD", "")
     assert [(job.attempt, job.attempts) for job in told] == [(1, 2), (2, 2)]

@@ -63,7 +63,7 @@ def test_progress_goes_step_by_step_to_a_thumbnail_of_the_right_size(
         job = client.submit(
             "resize",
             jpeg(width, height),
-            on_progress=lambda done, of: told.append((done, of)),
+            on_progress=lambda done, of, _: told.append((done, of)),
             on_warning=warnings.append,
         )
         thumbnail = job.result(timeout=WAIT_S)

@@ -80,7 +80,7 @@ def submit(address: str, function: str, unique: str) -> None:
             unique=unique,
             on_data=lambda data: say(b"data", data),
             on_warning=lambda warning: say(b"warning", warning),
-            on_progress=lambda done, of: say(b"status", b"%d/%d" % (done, of)),
+            on_progress=lambda done, of, _: say(b"status", b"%d/%d" % (done, of)),
         )
         try:
             say(b"complete", job.result())
