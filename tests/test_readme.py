@@ -53,15 +53,18 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     assert current() == table(), "run: python -m tests.test_readme --write"
 
 
+NAMES = ("worker.py", "client.py", "async_client.py", "later.py")
+
+
 def blocks(language: str) -> list[str]:
     """The fenced blocks of a language."""
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
 
 
 def programs(server: ServerProcess, folder: Path) -> list[Path]:
-    """The README's worker, client and client with options, talking to this server."""
+    """The README's worker, clients and client with options, talking to this server."""
     files = []
-    for name, source in zip(("worker.py", "client.py", "later.py"), blocks("python"), strict=True):
+    for name, source in zip(NAMES, blocks("python"), strict=True):
         assert "localhost:4730" in source
         files.append(folder / name)
         files[-1].write_text(source.replace("localhost:4730", server.address))
@@ -75,19 +78,22 @@ def output(program: Path) -> list[str]:
 
 
 def test_its_worker_and_its_client_work(server: ServerProcess, tmp_path: Path) -> None:
-    worker, client, _ = programs(server, tmp_path)
+    worker, client, async_client, _ = programs(server, tmp_path)
     working = subprocess.Popen([sys.executable, worker])
     try:
-        result, background = output(client)
+        progress, result, background, *mapped = output(client)
+        assert output(async_client) == ["[b'ONE', b'TWO', b'THREE']"]
     finally:
         working.terminate()
         assert working.wait(60) == 0
+    assert progress.strip() == "1 of 2"
     assert result == "b'PHOTO'"
     assert re.fullmatch(r"H:\S+:\d+ JobStatus\(known=\w+, .*\)", background)
+    assert mapped == ["b'ONE'", "b'TWO'", "b'THREE'"]
 
 
 def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
-    handle, cancelled = output(programs(server, tmp_path)[2])
+    handle, cancelled = output(programs(server, tmp_path)[3])
     assert re.fullmatch(r"H:\S+:\d+", handle)
     assert cancelled == "True"
 
