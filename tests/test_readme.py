@@ -53,7 +53,7 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     assert current() == table(), "run: python -m tests.test_readme --write"
 
 
-NAMES = ("worker.py", "client.py", "async_client.py", "later.py")
+NAMES = ("worker.py", "client.py", "async_client.py", "shop.py", "shop_worker.py", "later.py")
 
 
 def blocks(language: str) -> list[str]:
@@ -78,7 +78,7 @@ def output(program: Path) -> list[str]:
 
 
 def test_its_worker_and_its_client_work(server: ServerProcess, tmp_path: Path) -> None:
-    worker, client, async_client, _ = programs(server, tmp_path)
+    worker, client, async_client, *_ = programs(server, tmp_path)
     working = subprocess.Popen([sys.executable, worker])
     try:
         progress, result, background, *mapped = output(client)
@@ -92,8 +92,20 @@ def test_its_worker_and_its_client_work(server: ServerProcess, tmp_path: Path) -
     assert mapped == ["b'ONE'", "b'TWO'", "b'THREE'"]
 
 
+def test_its_tasks_work(server: ServerProcess, tmp_path: Path) -> None:
+    *_, worker, _ = programs(server, tmp_path)
+    client = tmp_path / "client_of_shop.py"
+    client.write_text('import shop\nprint(shop.resize.submit("a.jpg", width=200).result(60))')
+    working = subprocess.Popen([sys.executable, worker])
+    try:
+        assert output(client) == ["a.jpg at 200"]
+    finally:
+        working.terminate()
+        assert working.wait(60) == 0
+
+
 def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
-    handle, cancelled = output(programs(server, tmp_path)[3])
+    handle, cancelled = output(programs(server, tmp_path)[5])
     assert re.fullmatch(r"H:\S+:\d+", handle)
     assert cancelled == "True"
 
