@@ -510,7 +510,7 @@ def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None
     world = Everything()
     engine, worker, handle = world.engine, world.worker, world.job.handle
     world.begin(1.0)
-    engine.progress(worker, handle, 1, 2, b"1\x002", "half of it")
+    engine.progress(worker, handle, 1, 2, b"1\x002", b"half of it")
     engine.report(worker, handle, DATA, b"\0")
     told = world.keys()
     engine.exception(worker, handle, b"no such photo")

@@ -15,6 +15,7 @@ from gearpy.engine.engine import Engine
 from gearpy.engine.job import (
     DATA,
     EXCEPTION,
+    PROGRESS,
     RUNNING,
     STATUS,
     SUCCESS,
@@ -59,6 +60,7 @@ _REPORTS: Final[dict[Report, int]] = {
     DATA: p.WORK_DATA,
     WARNING: p.WORK_WARNING,
     STATUS: p.WORK_STATUS,
+    PROGRESS: p.WORK_PROGRESS,
 }
 _BROKEN: Final = -3  # stands behind the last sound packet of a stream that makes no sense any more
 
@@ -215,6 +217,8 @@ class Session:
             self.outbox.put(codec.response(p.CANCEL_JOB, job.handle))
 
     def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
+        if report is PROGRESS and not self._extended:
+            report, data = STATUS, b"\0".join(data.split(b"\0", 2)[:2])  # without the text
         packet = codec.work(_REPORTS[report], job.handle, data)
         for _ in range(copies):
             self.outbox.put(packet)
@@ -372,7 +376,7 @@ class Session:
             codec.leading_integer(numerator),
             codec.leading_integer(denominator),
             numerator + b"\0" + denominator,
-            codec.decoded(text[:PROGRESS_TEXT_BYTES_MAX]),
+            text[:PROGRESS_TEXT_BYTES_MAX],
         )
         if not known:
             self._stale(_RESULT_NOT_FOUND)

@@ -217,7 +217,8 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The worker told how far it is; in words, too, if ``want_words`` was called."""
+    """The worker told how far it is; in words, too, if ``want_words`` was called and the server
+    passes them on."""
 
     request: Submission
     numerator: int
@@ -501,8 +502,7 @@ class ClientCore:
             events.append(Warned(sharers.turn(), fields[1]))
         elif number in (p.WORK_STATUS, p.WORK_PROGRESS):
             numerator, denominator = map(codec.leading_integer, fields[1:3])
-            text = fields[3] if number == p.WORK_PROGRESS else b""
-            events.append(Progress(sharers.turn(), numerator, denominator, text))
+            events.append(Progress(sharers.turn(), numerator, denominator, *fields[3:]))
         else:
             # One copy is enough to end all: so nobody waits for ever for a copy that a server
             # that does not count submissions never sends.

@@ -12,7 +12,16 @@ from typing import Final, Literal, final
 from gearpy.engine.archive import Archive
 from gearpy.engine.course import Course, allowed_attempts, function_is_kept, life_of
 from gearpy.engine.dispatch import Dispatch
-from gearpy.engine.job import DATA, DELAYED, RETRYING, STATUS, Job, Report, coalescing_key
+from gearpy.engine.job import (
+    DATA,
+    DELAYED,
+    PROGRESS,
+    RETRYING,
+    STATUS,
+    Job,
+    Report,
+    coalescing_key,
+)
 from gearpy.engine.ledger import Restorer, policy_change
 from gearpy.engine.options import Options
 from gearpy.engine.peers import Client, Worker
@@ -327,16 +336,19 @@ class Engine:
         numerator: int,
         denominator: int,
         as_sent: bytes,
-        text: str = "",
+        text: bytes = b"",
     ) -> bool:
-        """How far the job is; clients get it ``as_sent``.  False: the job is not this worker's."""
+        """How far the job is, in numbers and perhaps in words; clients get the numbers ``as_sent``.
+        False: the job is not this worker's."""
         job = self._held(worker, handle)
         if job is None:
             return False
         job.progress = numerator, denominator
         if text:
-            life_of(job).text = text
-        _tell(job, STATUS, as_sent)
+            life_of(job).text = text.decode("utf-8", "surrogateescape")
+            _tell(job, PROGRESS, as_sent + b"\0" + text)
+        else:
+            _tell(job, STATUS, as_sent)
         return True
 
     def complete(self, worker: Worker | None, handle: bytes, result: bytes) -> bool:

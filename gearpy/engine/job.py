@@ -66,11 +66,12 @@ MOVES: Final[dict[str, Move]] = {
     "revive": REVIVE,
 }
 
-Report = Literal["data", "warning", "status"]
+Report = Literal["data", "warning", "status", "progress"]
 
 DATA: Final[Report] = "data"  # a part of the result
 WARNING: Final[Report] = "warning"  # something that the client should know
 STATUS: Final[Report] = "status"  # numerator NUL denominator
+PROGRESS: Final[Report] = "progress"  # the same, NUL, and a text
 
 Outcome = Literal["completed", "failed", "exception"]
 

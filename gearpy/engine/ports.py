@@ -20,7 +20,7 @@ class Watcher(Protocol):
     """
 
     def job_reported(self, job: "Job", report: "Report", data: bytes, copies: int) -> None:
-        """The worker said something on the way; of a status ``data`` is as the worker sent it."""
+        """The worker said something on the way; how far it is stands in ``data`` as it was sent."""
 
     def job_ended(self, job: "Job", outcome: "Outcome", data: bytes, copies: int) -> None:
         """The last that is heard of the job; ``data`` is its result or its exception."""

@@ -187,6 +187,6 @@ _packet(CANCEL_JOB, "CANCEL_JOB", CLIENT | SERVER, "handle", "CANCEL_RES, or ERR
 _packet(CANCEL_RES, "CANCEL_RES", SERVER, "handle cancelled")
 _packet(OPERATE, "OPERATE", CLIENT, "*request", "OPERATE_RES, or ERROR")
 _packet(OPERATE_RES, "OPERATE_RES", SERVER, "*answer")
-_packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER, "handle numerator denominator *text")
+_packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER | SERVER, "handle numerator denominator *text")
 
 NUMBERS: Final[dict[str, int]] = {packet.name: number for number, packet in PACKETS.items()}

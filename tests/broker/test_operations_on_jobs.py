@@ -128,7 +128,7 @@ def test_what_a_job_tells() -> None:
     }
     assert shop.ask("jobs") == {"now_s": NOW_S + 3, "jobs": [listed], "next": None}
     assert engine.grab(worker.worker) is job
-    engine.progress(worker.worker, job.handle, 3, 10, b"3\x0010", "reading")
+    engine.progress(worker.worker, job.handle, 3, 10, b"3\x0010", b"reading")
     assert shop.ask("job", handle=job.handle.decode()) == {
         "now_s": NOW_S + 3,
         "job": listed

@@ -11,6 +11,7 @@ from gearpy.client.core import (
     Extended,
     Lost,
     Operated,
+    Progress,
     Refused,
 )
 from gearpy.errors import InvalidArgument
@@ -139,6 +140,26 @@ def test_operate() -> None:
     assert core.receive(response(p.OPERATE_RES, rb'{"jobs":[],"next":null}')) == [
         Operated(asked, {"jobs": [], "next": None})
     ]
+
+
+def test_progress_in_words() -> None:
+    core = extended()
+    first, second = core.submit(b"f", b"", unique=b"u"), core.submit(b"f", b"", unique=b"u")
+    core.receive(response(p.JOB_CREATED, b"H:1") * 2)
+    events = core.receive(
+        response(p.WORK_PROGRESS, b"H:1", b"1", b"2", b"half\0way") * 2
+        + response(p.WORK_STATUS, b"H:1", b"2", b"2") * 2
+    )
+    assert events == [
+        Progress(first, 1, 2, b"half\0way"),
+        Progress(second, 1, 2, b"half\0way"),
+        Progress(first, 2, 2),
+        Progress(second, 2, 2),
+    ]
+    core.receive(response(p.WORK_COMPLETE, b"H:1", b""))
+    assert core.receive(response(p.WORK_PROGRESS, b"H:1", b"1", b"2", b"late")) == []
+    core.receive(response(p.WORK_PROGRESS, b"H:1", b"1", b"2"))
+    assert "WORK_PROGRESS needs 4 arguments" in str(core.broken)
 
 
 def test_answers_keep_to_the_order_of_the_questions() -> None:

@@ -103,6 +103,34 @@ def test_data_streams_while_the_job_runs(server: ServerProcess, client: Skin) ->
         assert list(job.data()) == []
 
 
+def test_progress_comes_with_its_words(server: ServerProcess, client: Skin) -> None:
+    heard = threading.Semaphore(0)
+
+    def counts(job: Job) -> None:
+        for number in range(1, 4):
+            job.progress(number, 3, f"page {number}")
+            assert heard.acquire(timeout=LIMIT_S)
+
+    with working(server.address, counts=counts):
+        told: list[tuple[int, int, str]] = []
+
+        def tell(*progress: object) -> None:
+            told.append(progress)  # type: ignore[arg-type]  # as it is called
+            heard.release()
+
+        job = client.submit("counts", on_progress=tell)
+        assert job.result(LIMIT_S) == b""
+        assert told == [(1, 3, "page 1"), (2, 3, "page 2"), (3, 3, "page 3")]
+        assert job.last_progress is not None
+        assert job.last_progress.text == "page 3"
+
+        seen = []
+        for progress in client.submit("counts").progress(LIMIT_S):
+            seen.append((progress.numerator, progress.denominator, progress.text))
+            heard.release()
+        assert seen == told
+
+
 def test_who_iterates_seldom_gets_the_newest_progress(server: ServerProcess, client: Skin) -> None:
     def hurries(job: Job) -> None:
         for number in range(100):

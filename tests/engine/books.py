@@ -96,7 +96,7 @@ class Books:
             job.attempts,
             job.losses,
         )
-        assert (got.numerator, got.denominator) == job.progress
+        assert ((got.numerator, got.denominator), got.text) == (job.progress, job.text)
         assert (got.reason, got.error) == (job.reason, job.error)
         assert [(each.number, each.outcome) for each in got.log] == job.log
         most = model.attempts_max(job)

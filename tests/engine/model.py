@@ -190,13 +190,14 @@ class Model(ModelRules):
         return None
 
     def report(self, worker: str, handle: bytes, what: str, data: bytes) -> bool:
-        """Data, warning or status; whether the worker holds the job."""
+        """Data, warning, status or progress; whether the worker holds the job."""
         job = self.holding(worker, handle)
         if job is None:
             return False
-        if what == "status":
-            numerator, denominator = data.split(b"\0")
+        if what in ("status", "progress"):
+            numerator, denominator, *text = data.split(b"\0", 2)
             job.progress = int(numerator), int(denominator)
+            job.text = text[0].decode() if text else job.text
         elif what == "data":
             self._keep_output(job, data)
         self._tell(job, what, data)
@@ -251,7 +252,7 @@ class Model(ModelRules):
         self.note("retried", job.function)
         self._release(job, cause)
         job.reason, job.error = cause, error
-        job.progress, job.output = (0, 0), []
+        job.progress, job.text, job.output = (0, 0), "", []
         if 0 < job.expire_s <= self.now_s:
             job.state = "retrying"
             self._expire(job)
@@ -362,7 +363,7 @@ class Model(ModelRules):
         job.written = True
         job.attempts = job.losses = job.crashes = 0
         job.reason = "retried by request"
-        job.progress, job.output = (0, 0), []
+        job.progress, job.text, job.output = (0, 0), "", []
         self._requeue(job)
         if job.expire_s <= self.now_s:
             job.expire_s = 0.0
@@ -473,7 +474,7 @@ class Model(ModelRules):
 
     def _come_back(self, job: ModelJob) -> None:
         job.waiting, job.worker, job.deadline_s = [], "", 0.0
-        job.progress, job.output = (0, 0), []
+        job.progress, job.text, job.output = (0, 0), "", []
         if job.state == "running":
             job.losses += 1
             job.state = "queued"

@@ -34,6 +34,7 @@ class ModelJob:
     losses: int = 0
     crashes: int = 0
     progress: tuple[int, int] = (0, 0)
+    text: str = ""  # beside that
     reason: str = ""
     error: bytes = b""
     output: list[bytes] = field(default_factory=list)
@@ -52,7 +53,8 @@ class ModelJob:
     @property
     def kept_bytes(self) -> int:
         """What counts against the limit of finished jobs, beside the attempts."""
-        carried = (self.handle, self.unique, self.payload, self.error, *self.output)
+        text = self.text.encode()
+        carried = (self.handle, self.unique, self.payload, self.error, text, *self.output)
         return JOB_BYTES + len(b"".join(carried))
 
     def same_work(self, unique: bytes, payload: bytes) -> bool:

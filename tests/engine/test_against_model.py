@@ -268,14 +268,15 @@ class EngineBesideModel(World, RuleBasedStateMachine):
     @rule(
         number=workers,
         pick=picks,
-        what=st.sampled_from(["data", "warning", "status"]),
+        what=st.sampled_from(["data", "warning", "status", "progress"]),
         data=datas,
     )
     def report(self, number: int, pick: int, what: str, data: bytes) -> None:
         side, handle = self._pick(number, pick)
-        if what == "status":
-            data = b"%d\0%d" % (pick, pick + 1)
-            known = self.engine.progress(side.worker, handle, pick, pick + 1, data)
+        if what in ("status", "progress"):
+            counts, text = b"%d\0%d" % (pick, pick + 1), data if what == "progress" else b""
+            known = self.engine.progress(side.worker, handle, pick, pick + 1, counts, text)
+            what, data = ("progress", counts + b"\0" + text) if text else ("status", counts)
         else:
             kind = DATA if what == "data" else WARNING
             known = self.engine.report(side.worker, handle, kind, data)

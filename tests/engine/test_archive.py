@@ -63,7 +63,7 @@ def test_all_that_a_kept_job_takes_counts() -> None:
         engine.grab(worker.worker)
         engine.exception(worker.worker, job.handle, exception)
     engine.grab(worker.worker)
-    engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", "half")
+    engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", b"half")
     engine.report(worker.worker, job.handle, DATA, b"part")
     engine.cancel(job.handle)
     assert job.life is not None
@@ -145,7 +145,7 @@ def test_what_is_tried_again_gives_its_room_back_and_begins_anew() -> None:
     job = started(engine, worker)
     part = bytes(MIB * 3 // 4)
     for _ in range(3):
-        engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", "half")
+        engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", b"half")
         engine.report(worker.worker, job.handle, DATA, part)
         assert engine.describe(job).result == part
         engine.fail(worker.worker, job.handle)
@@ -161,7 +161,7 @@ def test_a_job_that_is_retried_by_request_begins_anew() -> None:
     engine = engine_with(Policy(keep_s=60.0))
     worker = able(engine)
     job = started(engine, worker)
-    engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", "half")
+    engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", b"half")
     engine.report(worker.worker, job.handle, DATA, b"part")
     engine.fail(worker.worker, job.handle)
     assert (engine.describe(job).text, engine.describe(job).result) == ("half", b"part")

@@ -458,7 +458,7 @@ def test_what_a_lost_attempt_gave_is_not_kept() -> None:
     worker = able(engine, b"f")
     job = submit(engine)
     engine.grab(worker.worker)
-    engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", "half")
+    engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", b"half")
     engine.report(worker.worker, job.handle, DATA, b"half")
     engine.lose(worker.worker)
     found = engine.status(job.handle)

@@ -242,12 +242,11 @@ def _report(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
     act()
     if paper is None:
         return
-    if number in (p.WORK_STATUS, p.WORK_PROGRESS):
-        number, data = p.WORK_STATUS, b"\0".join(fields[1:3])
-    else:
-        data = fields[1]
     for watcher, copies in paper.watchers.items():
-        watcher.expect(paper.handle, number, data, copies)
+        if number == p.WORK_PROGRESS and not watcher.extended:
+            watcher.expect(paper.handle, p.WORK_STATUS, b"\0".join(fields[1:3]), copies)
+        else:
+            watcher.expect(paper.handle, number, b"\0".join(fields[1:]), copies)
 
 
 def _finish(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act) -> None:

@@ -189,6 +189,7 @@ _HANDLERS: Final[dict[int, Callable[[Books, Seat, int, list[bytes]], None]]] = {
             p.WORK_DATA,
             p.WORK_WARNING,
             p.WORK_STATUS,
+            p.WORK_PROGRESS,
             p.WORK_COMPLETE,
             p.WORK_FAIL,
             p.WORK_EXCEPTION,
