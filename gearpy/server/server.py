@@ -76,15 +76,26 @@ class Server:
     ``store`` is given the record of each background job before its submit is answered; without one
     jobs are kept in memory only.  Make it inside the event loop and use it once:
     ``await Server(settings).run()``.
+
+    ``embedded`` is for a process that does other things, too: its signals and limits are left as
+    they are.
     """
 
-    def __init__(self, settings: Settings, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store | None = None,
+        clock: Clock | None = None,
+        *,
+        embedded: bool = False,
+    ) -> None:
         self.settings = settings
         self.addresses: list[str] = []
         self.wishes = Wishes()
         self._store = store
         self._connections_max = settings.max_connections
-        clock = Clock()
+        self._embedded = embedded
+        clock = clock or Clock()
         now_s = clock.now_s()
         self.broker = Broker(
             limits=Limits(
@@ -142,13 +153,15 @@ class Server:
         for name in settings.ignored:
             logger.warning("%s is accepted and does nothing: %s", *why_ignored(name))
         async with AsyncExitStack() as stack:
-            self._catch_signals(stack)  # first in, last out: a signal always finds its handler
+            if not self._embedded:
+                self._catch_signals(stack)  # first in, last out: each signal finds its handler
             if self._store is not None:
                 stack.callback(self._store.close)
                 await self._restore(self._store)
                 if self.wishes.now:
                     return self.wishes.exit_code  # it can't be written
-            self._connections_max = raise_descriptor_limit(settings)
+            if not self._embedded:
+                self._connections_max = raise_descriptor_limit(settings)
             listening = listeners.bind(settings)
             for listener in listening:
                 stack.callback(listener.close)

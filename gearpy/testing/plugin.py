@@ -1,0 +1,36 @@
+"""Fixtures for pytest.  They are there once gearpy is installed.
+
+    def test_a_mail_is_sent(gearpy_client, gearpy_worker):
+        gearpy_worker.register("mail", send)
+        gearpy_client.submit_background("mail", b"letter")
+        assert gearpy_worker.drain() == 1
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from gearpy.client.sync import Client
+from gearpy.testing.process import ServerProcess
+from gearpy.testing.server import LocalServer
+
+
+@pytest.fixture
+def gearpy_server() -> Iterator[LocalServer]:
+    """A server in this process, in memory; its time moves when the test says so (``advance``)."""
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def gearpy_server_process() -> Iterator[ServerProcess]:
+    """A server as a process of its own, as in production; in memory."""
+    with ServerProcess() as server:
+        yield server
+
+
+@pytest.fixture
+def gearpy_client(gearpy_server: LocalServer) -> Iterator[Client]:
+    """A client of ``gearpy_server``."""
+    with Client(gearpy_server.address) as client:
+        yield client
