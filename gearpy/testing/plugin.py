@@ -1,9 +1,9 @@
 """Fixtures for pytest.  They are there once gearpy is installed.
 
-    def test_a_mail_is_sent(gearpy_client, gearpy_worker):
-        gearpy_worker.register("mail", send)
-        gearpy_client.submit_background("mail", b"letter")
-        assert gearpy_worker.drain() == 1
+def test_a_mail_is_sent(gearpy_client, gearpy_worker):
+    gearpy_worker.register("mail", send)
+    gearpy_client.submit_background("mail", b"letter")
+    assert gearpy_worker.drain() == 1
 """
 
 from collections.abc import Iterator
