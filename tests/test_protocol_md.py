@@ -22,7 +22,7 @@ from typing import Final, get_args
 import pytest
 
 from gearpy import errors
-from gearpy.broker import session
+from gearpy.broker import reports, session
 from gearpy.broker.answers import function_table, whole_job_table
 from gearpy.broker.broker import Broker, Limits
 from gearpy.broker.operations import LIMIT_MAX, REQUEST_BYTES_MAX, VERBS
@@ -372,6 +372,7 @@ def test_limits_are_those_of_the_code(document: str) -> None:
         "name of a label": options.LABEL_NAME_MAX,
         "value of a label": options.LABEL_VALUE_MAX,
         "text of WORK_PROGRESS": session.PROGRESS_TEXT_BYTES_MAX,
+        "what a job cost": reports.REPORT_BYTES_MAX,
         "request of OPERATE": REQUEST_BYTES_MAX,
         "jobs or functions in one answer to OPERATE": LIMIT_MAX,
         "policies, of the file and set by operators": policy.PATTERNS_MAX,
@@ -503,6 +504,10 @@ def test_terms_of_assignments_are_those_of_the_code(document: str) -> None:
     _handle, _function, _unique, terms, _payload = packet[HEADER_BYTES:].split(b"\0", 4)
 
     assert keys(table_under(document, "### JOB_ASSIGN_OPTIONS")) == list(unpacked("terms", terms))
+
+
+def test_what_workers_tell_is_what_the_code_reads(document: str) -> None:
+    assert keys(table_under(document, "### WORK_USAGE")) == list(reports.USAGE)
 
 
 def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None:

@@ -90,6 +90,8 @@ def _attempt_table(attempt: AttemptStatistics) -> Table:
         "worker": attempt.worker,
         "outcome": attempt.outcome,
         "error": _cut(decoded(attempt.error), ERROR_CHARACTERS_MAX),
+        "cpu_s": attempt.usage.cpu_s,
+        "memory_bytes": attempt.usage.memory_bytes,
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from gearpy.broker.outbox import Outbox
 from gearpy.broker.ports import Peer
+from gearpy.broker.reports import read_usage
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import (
     DATA,
@@ -381,6 +382,10 @@ class Session:
         if not known:
             self._stale(_RESULT_NOT_FOUND)
 
+    def on_work_usage(self, handle: bytes, usage: bytes) -> None:
+        if not self._engine.usage(self._worker, handle, read_usage(usage)):
+            self._stale(_RESULT_NOT_FOUND)
+
     def on_work_complete(self, handle: bytes, result: bytes) -> None:
         if not self._engine.complete(self._worker, handle, result):
             self._stale(_RESULT_NOT_FOUND)
@@ -548,6 +553,7 @@ _HANDLERS: Final[dict[int, Callable[..., None]]] = {
     p.CANCEL_JOB: Session.on_cancel,
     p.OPERATE: Session.on_operate,
     p.WORK_PROGRESS: Session.on_work_progress,
+    p.WORK_USAGE: Session.on_work_usage,
 }
 
 # Packet number -> its handler and how many NULs separate its fields: -1 for none at all, 0 for a

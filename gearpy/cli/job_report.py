@@ -65,6 +65,16 @@ def labels(job: Job) -> str:
     return ", ".join(f"{name}={value}" for name, value in job.get("labels", {}).items())
 
 
+def usage(attempt: dict[str, Any]) -> str:
+    """What an attempt cost: "cpu 1.200 s, memory 80.0 MB"; empty if its worker did not tell."""
+    parts = []
+    if attempt.get("cpu_s") is not None:
+        parts.append(f"cpu {seconds(attempt['cpu_s'])}")
+    if attempt.get("memory_bytes") is not None:
+        parts.append(f"memory {size(attempt['memory_bytes'])}")
+    return ", ".join(parts)
+
+
 def content(job: Job, name: str) -> str | None:
     """The payload or the result as text, as ``decoded`` has it; None if it is not known."""
     if name in job:
@@ -138,7 +148,9 @@ def _ahead(job: Job, field: str, now_s: float) -> str:
 
 
 def _show_log(log: list[dict[str, Any]], now_s: float) -> None:
-    report = table("Attempt", "Started", "Took", "Worker", "Outcome", "Error", right=("Attempt",))
+    used = ("Used",) if any(map(usage, log)) else ()
+    headings = ("Attempt", "Started", "Took", *used, "Worker", "Outcome", "Error")
+    report = table(*headings, right=("Attempt",))
     for each in log:
         ended_s = each["ended_s"]
         took = seconds((now_s if ended_s is None else ended_s) - each["started_s"])
@@ -146,6 +158,7 @@ def _show_log(log: list[dict[str, Any]], now_s: float) -> None:
             str(each["attempt"]),
             moment(each["started_s"]),
             took if ended_s is not None else f"{took} by now",
+            *([usage(each)] if used else []),
             cell(each["worker"]),
             cell(each["outcome"] or "running"),
             cell(excerpt(each["error"], _ERROR_CHARACTERS)),

@@ -4,7 +4,7 @@ from itertools import islice
 from typing import Final, final
 
 from gearpy.engine.job import DEAD, Job
-from gearpy.engine.life import Life
+from gearpy.engine.life import NO_USAGE, Life
 from gearpy.engine.policy import DEFAULT_KEEP_BYTES
 from gearpy.engine.ports import Journal
 from gearpy.engine.queue import FunctionQueue
@@ -16,7 +16,8 @@ _PAUSE_S: Final = 0.01  # and then the others get their turn
 
 # What Python takes for them, beside the bytes that they carry (measured, and rounded up).
 JOB_BYTES: Final = 1_500  # a job with its life, in the archive and in its function's history
-ATTEMPT_BYTES: Final = 170
+ATTEMPT_BYTES: Final = 180
+USAGE_BYTES: Final = 130  # of an attempt whose worker told what it cost
 
 
 @final
@@ -166,5 +167,7 @@ def size_bytes(job: Job) -> int:
     life = job.life
     if life is not None:
         taken_bytes += len(life.options) + len(life.text) + len(life.error) + life.output_bytes
-        taken_bytes += sum(ATTEMPT_BYTES + len(attempt.error) for attempt in life.log)
+        for attempt in life.log:
+            taken_bytes += ATTEMPT_BYTES + len(attempt.error)
+            taken_bytes += USAGE_BYTES if attempt.usage != NO_USAGE else 0
     return taken_bytes

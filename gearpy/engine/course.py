@@ -473,6 +473,7 @@ class Course:
         life = job.life
         if life is not None:
             life.end_attempt(self._timers.now_s, "lost", _SERVER_DOWN)
+            life.drop_output()
         # That the server went down is none of the causes that a policy knows: only the number of
         # attempts counts.
         allowed = allowed_attempts(job, self._rules.job_retries)

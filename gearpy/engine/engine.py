@@ -38,7 +38,13 @@ from gearpy.engine.snapshots import (
     queue_sizes,
     queue_statistics,
 )
-from gearpy.engine.statistics import EngineStatistics, JobStatistics, QueueSizes, QueueStatistics
+from gearpy.engine.statistics import (
+    EngineStatistics,
+    JobStatistics,
+    QueueSizes,
+    QueueStatistics,
+    Usage,
+)
 from gearpy.engine.stock import Stock
 from gearpy.engine.timers import Timers
 from gearpy.errors import (
@@ -349,6 +355,15 @@ class Engine:
             _tell(job, PROGRESS, as_sent + b"\0" + text)
         else:
             _tell(job, STATUS, as_sent)
+        return True
+
+    def usage(self, worker: Worker | None, handle: bytes, usage: Usage) -> bool:
+        """What the attempt has cost.  False: the job is not this worker's."""
+        job = self._held(worker, handle)
+        if job is None:
+            return False
+        if job.life is not None:
+            job.life.use(usage)
         return True
 
     def complete(self, worker: Worker | None, handle: bytes, result: bytes) -> bool:

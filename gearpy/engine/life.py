@@ -4,13 +4,14 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
-from gearpy.engine.statistics import AttemptStatistics
+from gearpy.engine.statistics import AttemptStatistics, Usage
 
 if TYPE_CHECKING:
     from gearpy.engine.policy import Policy
     from gearpy.engine.timers import Timer
 
 _LOGGED_MAX: Final = 50  # attempts of one job; the newest count
+NO_USAGE: Final = Usage()
 
 # A worker may send megabytes as its exception.  Who waits gets all of them; what is kept of them is
 # for people, and is written into the journal with every change: only how they begin.
@@ -22,7 +23,7 @@ ERROR_BYTES_MAX: Final = 64 << 10  # of the last one, in which a whole traceback
 class Attempt:
     """One attempt of a job."""
 
-    __slots__ = ("ended_s", "error", "number", "outcome", "started_s", "worker")
+    __slots__ = ("ended_s", "error", "number", "outcome", "started_s", "usage", "worker")
 
     def __init__(self, number: int, started_s: float, worker: str) -> None:
         self.number = number
@@ -31,6 +32,7 @@ class Attempt:
         self.worker = worker
         self.outcome = ""
         self.error = b""
+        self.usage = NO_USAGE
 
     def end(self, now_s: float, outcome: str, error: bytes) -> None:
         """It is over."""
@@ -91,6 +93,17 @@ class Life:
         self.output, self.output_bytes = [], 0
         self.text = ""
 
+    def use(self, usage: Usage) -> None:
+        """What the attempt that lasts has cost, if it is written down.  What is not told now stays
+        as it was told before."""
+        if self.log and not self.log[-1].outcome:
+            attempt = self.log[-1]
+            cpu_s = attempt.usage.cpu_s if usage.cpu_s is None else usage.cpu_s
+            memory_bytes = usage.memory_bytes
+            if memory_bytes is None:
+                memory_bytes = attempt.usage.memory_bytes
+            attempt.usage = Usage(cpu_s, memory_bytes)
+
     def end_attempt(self, now_s: float, outcome: str, error: bytes) -> None:
         """The attempt that lasts is over, if it is written down."""
         if self.log and not self.log[-1].outcome:
@@ -101,7 +114,13 @@ def snapshot(log: "deque[Attempt]") -> tuple[AttemptStatistics, ...]:
     """The attempts as they are now."""
     return tuple(
         AttemptStatistics(
-            each.number, each.started_s, each.ended_s, each.worker, each.outcome, each.error
+            each.number,
+            each.started_s,
+            each.ended_s,
+            each.worker,
+            each.outcome,
+            each.error,
+            each.usage,
         )
         for each in log
     )
@@ -122,7 +141,11 @@ def written(log: "deque[Attempt]", text: str) -> bytes:
         ]
         for each in log
     ]
-    return json.dumps({"attempts": rows, "text": text}).encode()
+    table: dict[str, object] = {"attempts": rows, "text": text}
+    # Beside the rows and not in them, so that whoever knows rows only can still read those.
+    if any(each.usage != NO_USAGE for each in log):
+        table["usage"] = [each.usage for each in log]
+    return json.dumps(table).encode()
 
 
 def read(life: Life, journalled: bytes) -> None:
@@ -131,9 +154,17 @@ def read(life: Life, journalled: bytes) -> None:
         return
     try:
         table = json.loads(journalled)
-        for number, started_s, ended_s, worker, outcome, error in table["attempts"]:
+        rows = table["attempts"]
+        usages = table.get("usage") or [NO_USAGE] * len(rows)
+        for row, (cpu_s, memory_bytes) in zip(rows, usages, strict=True):
+            number, started_s, ended_s, worker, outcome, error = row
             attempt = Attempt(int(number), float(started_s), str(worker))
             attempt.end(float(ended_s), str(outcome), str(error).encode("utf-8", "surrogateescape"))
+            if (cpu_s, memory_bytes) != NO_USAGE:
+                attempt.usage = Usage(
+                    None if cpu_s is None else float(cpu_s),
+                    None if memory_bytes is None else int(memory_bytes),
+                )
             life.log.append(attempt)
         life.text = str(table["text"])
     except (ValueError, KeyError, TypeError, RecursionError):

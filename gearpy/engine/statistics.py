@@ -132,6 +132,13 @@ class CounterStatistics:
     running: HistogramStatistics
 
 
+class Usage(NamedTuple):
+    """What an attempt cost, as far as its worker told it.  None: not told."""
+
+    cpu_s: float | None = None
+    memory_bytes: int | None = None  # at most, at any time
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptStatistics:
     """One attempt of a job.  ``ended_s`` is 0 while it lasts; ``outcome`` says how it ended."""
@@ -142,6 +149,7 @@ class AttemptStatistics:
     worker: str
     outcome: str
     error: bytes
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,7 @@ CANCEL_RES: Final = 7304
 OPERATE: Final = 7305
 OPERATE_RES: Final = 7306
 WORK_PROGRESS: Final = 7307
+WORK_USAGE: Final = 7308
 
 
 class Sender(Flag):
@@ -188,5 +189,6 @@ _packet(CANCEL_RES, "CANCEL_RES", SERVER, "handle cancelled")
 _packet(OPERATE, "OPERATE", CLIENT, "*request", "OPERATE_RES, or ERROR")
 _packet(OPERATE_RES, "OPERATE_RES", SERVER, "*answer")
 _packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER | SERVER, "handle numerator denominator *text")
+_packet(WORK_USAGE, "WORK_USAGE", WORKER, "handle *usage")
 
 NUMBERS: Final[dict[str, int]] = {packet.name: number for number, packet in PACKETS.items()}

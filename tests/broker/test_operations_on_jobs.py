@@ -149,6 +149,8 @@ def test_what_a_job_tells() -> None:
                     "worker": "worker",
                     "outcome": "",
                     "error": "",
+                    "cpu_s": None,
+                    "memory_bytes": None,
                 }
             ],
         },

@@ -183,6 +183,28 @@ def test_the_result_of_a_job_that_is_kept(client: Client, server: ServerProcess)
     assert page[-5:] == ["Payload (3 bytes)", "  abc", "", "Result (3 bytes)", "  ABC"]
 
 
+def test_what_each_attempt_of_a_job_cost(client: Client, server: ServerProcess) -> None:
+    client.operate("set-policy", function="f", policy={"attempts": 3, "backoff": "none"})
+    handle = client.submit_background("f").encode()
+    told = (b'{"cpu_s": 0.25, "memory_bytes": 80000000}', b'{"cpu_s": 90}', b"{}")
+    with RawPeer((server.host, server.port)) as worker:
+        worker.send(p.CAN_DO, b"f")
+        for usage in told:
+            worker.send(p.GRAB_JOB)
+            worker.expect(p.JOB_ASSIGN)
+            worker.send(p.WORK_USAGE, handle, usage)
+            worker.send(p.WORK_FAIL, handle)
+        worker.round_trip()
+    page = done("job", handle.decode(), server=server.address)
+    log = page[page.index("Attempts\n") :].splitlines()
+    assert log[1].split() == ["Attempt", "Started", "Took", "Used", "Worker", "Outcome", "Error"]
+    assert ["cpu 0.250 s, memory 80.0 MB" in line for line in log[2:5]] == [True, False, False]
+    assert ["cpu 90 s " in line for line in log[2:5]] == [False, True, False]
+    document = answer("job", handle.decode(), server=server.address)
+    costs = [(each["cpu_s"], each["memory_bytes"]) for each in document["log"]]
+    assert costs == [(0.25, 80_000_000), (90, None), (None, None)]
+
+
 def test_peek(client: Client, address: str) -> None:
     client.submit_background("f", "second")
     first = client.submit_background("f", "first one", attempts=3, expires_s=100)

@@ -98,7 +98,7 @@ class Books:
         )
         assert ((got.numerator, got.denominator), got.text) == (job.progress, job.text)
         assert (got.reason, got.error) == (job.reason, job.error)
-        assert [(each.number, each.outcome) for each in got.log] == job.log
+        assert [(each.number, each.outcome, each.usage) for each in got.log] == job.log
         most = model.attempts_max(job)
         assert got.attempts_max == (None if most == float("inf") else most)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gearpy.engine.options import Options
 from gearpy.engine.policy import Policy
+from gearpy.engine.statistics import Usage
 from gearpy.priority import Priority
 
 from .model_job import ModelJob, ModelWorker
@@ -97,6 +98,8 @@ class Model(ModelRules):
 
     def _interest(self, job: ModelJob, client: str | None) -> None:
         if client is None:
+            if not job.background and job.log:
+                job.usage_written = job.log[-1][2]
             job.background = job.written = True
         else:
             job.waiting.append(client)
@@ -176,7 +179,8 @@ class Model(ModelRules):
         job.attempts += 1
         job.expiry = 0
         if self.has_policy(job):
-            job.log.append((job.attempts, ""))
+            job.log.append((job.attempts, "", Usage()))
+            job.usage_written = Usage()
         limits_s = [limit_s for limit_s in (timeout_s, self.said(job, "timeout_s")) if limit_s]
         if limits_s:
             job.deadline_s = self.now_s + min(limits_s)
@@ -201,6 +205,17 @@ class Model(ModelRules):
         elif what == "data":
             self._keep_output(job, data)
         self._tell(job, what, data)
+        return True
+
+    def usage(self, worker: str, handle: bytes, usage: Usage) -> bool:
+        """What an attempt cost; whether the worker holds the job."""
+        job = self.holding(worker, handle)
+        if job is None:
+            return False
+        if job.log and not job.log[-1][1]:
+            number, outcome, before = job.log[-1]
+            told = {name: now for name, now in usage._asdict().items() if now is not None}
+            job.log[-1] = (number, outcome, before._replace(**told))
         return True
 
     def end(self, worker: str, handle: bytes, outcome: str, data: bytes) -> bool:
@@ -280,7 +295,8 @@ class Model(ModelRules):
 
     def _log(self, job: ModelJob, outcome: str) -> None:
         if job.log and not job.log[-1][1]:
-            job.log[-1] = (job.log[-1][0], outcome)
+            number, _, usage = job.log[-1]
+            job.log[-1] = (number, outcome, usage)
 
     # ---- ends
 
@@ -478,6 +494,8 @@ class Model(ModelRules):
         if job.state == "running":
             job.losses += 1
             job.state = "queued"
+            if job.log and not job.log[-1][1]:
+                job.log[-1] = (job.log[-1][0], "", job.usage_written)
             self._log(job, "lost")
             if not self._survives(job):
                 return

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gearpy.engine.archive import JOB_BYTES
 from gearpy.engine.policy import Policy
+from gearpy.engine.statistics import Usage
 from gearpy.priority import Priority
 
 
@@ -40,7 +41,8 @@ class ModelJob:
     output: list[bytes] = field(default_factory=list)
     written: bool = False  # whether it would be there after a restart
     output_written: bool = True
-    log: list[tuple[int, str]] = field(default_factory=list)  # attempts and how they ended
+    log: list[tuple[int, str, Usage]] = field(default_factory=list)  # attempts, how they ended
+    usage_written: Usage = Usage()  # of the attempt that lasts, as far as it would be there, too
 
     @property
     def wanted(self) -> bool:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gearpy.engine.job import DATA, WARNING
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.policy import Delays, Exponential, Policy
+from gearpy.engine.statistics import Usage
 from gearpy.errors import GearpyError, InvalidArgument
 from gearpy.priority import Priority
 
@@ -54,6 +55,7 @@ POLICIES = (
     Policy(keep_s=4.0),
     Policy(keep_s=1000.0, keep_bytes=6),
 )
+USAGES = (Usage(1.5, 80_000_000), Usage(0.0), Usage(None, 7), Usage())
 policies = st.one_of(
     st.sampled_from(POLICIES),
     st.builds(Policy.over, st.sampled_from(POLICIES), st.sampled_from(POLICIES)),
@@ -268,11 +270,16 @@ class EngineBesideModel(World, RuleBasedStateMachine):
     @rule(
         number=workers,
         pick=picks,
-        what=st.sampled_from(["data", "warning", "status", "progress"]),
+        what=st.sampled_from(["data", "warning", "status", "progress", "usage"]),
         data=datas,
+        usage=st.sampled_from(USAGES),
     )
-    def report(self, number: int, pick: int, what: str, data: bytes) -> None:
+    def report(self, number: int, pick: int, what: str, data: bytes, usage: Usage) -> None:
         side, handle = self._pick(number, pick)
+        if what == "usage":
+            known = self.engine.usage(side.worker, handle, usage)
+            assert known == self.model.usage(side.name, handle, usage)
+            return
         if what in ("status", "progress"):
             counts, text = b"%d\0%d" % (pick, pick + 1), data if what == "progress" else b""
             known = self.engine.progress(side.worker, handle, pick, pick + 1, counts, text)

@@ -5,12 +5,13 @@ from itertools import pairwise
 import pytest
 
 from gearpy.broker.gate import CommitGate
-from gearpy.engine.archive import ATTEMPT_BYTES, JOB_BYTES, size_bytes
+from gearpy.engine.archive import ATTEMPT_BYTES, JOB_BYTES, USAGE_BYTES, size_bytes
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
 from gearpy.engine.life import ATTEMPT_ERROR_BYTES_MAX, ERROR_BYTES_MAX
 from gearpy.engine.options import read_options
 from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.statistics import Usage
 from gearpy.errors import JournalFull
 
 from .journals import KeptJournal
@@ -65,12 +66,14 @@ def test_all_that_a_kept_job_takes_counts() -> None:
     engine.grab(worker.worker)
     engine.progress(worker.worker, job.handle, 1, 2, b"1\x002", b"half")
     engine.report(worker.worker, job.handle, DATA, b"part")
+    engine.usage(worker.worker, job.handle, Usage(1.5, 80_000_000))
     engine.cancel(job.handle)
     assert job.life is not None
     carried = [job.handle, b"unique", b"payload", job.life.options, b"half", b"part"]
     carried += [b"first", b"second", b"second"]  # the last one is the job's own, too
     assert job.life.options
-    assert size_bytes(job) == JOB_BYTES + 3 * ATTEMPT_BYTES + len(b"".join(carried))
+    taken_bytes = JOB_BYTES + 3 * ATTEMPT_BYTES + USAGE_BYTES
+    assert size_bytes(job) == taken_bytes + len(b"".join(carried))
     assert job.queue.kept_bytes == size_bytes(job)
 
 

@@ -8,6 +8,7 @@ from gearpy.engine.options import read_options
 from gearpy.engine.policy import Delays, Policy, PolicyBook
 from gearpy.engine.records import Change, FunctionChange, Mark, PolicyChange, Put, Record
 from gearpy.engine.rules import Rules
+from gearpy.engine.statistics import Usage
 from gearpy.priority import Priority
 
 from .journals import KeptJournal
@@ -136,6 +137,23 @@ def test_an_attempt_counts_that_the_server_interrupted(
         (attempt,) = found.log
         assert (attempt.ended_s, attempt.outcome) == (NOW_S + 7.0, "lost")
         assert attempt.error == b"the server went down"
+
+
+def test_what_an_interrupted_attempt_cost_comes_back_and_not_how_far_it_was() -> None:
+    policy = Policy(attempts=5, backoff=Delays())
+    journal = KeptJournal()
+    before = started(journal, policy)
+    worker = able(before, b"f")
+    job = before.submit(ClientRecorder().client, b"f", b"u", b"")
+    before.grab(worker.worker)
+    before.usage(worker.worker, job.handle, Usage(1.5, 7))
+    before.progress(worker.worker, job.handle, 1, 2, b"1\x002", b"half")
+    before.submit(None, b"f", b"u", b"")  # that writes it down, while it runs
+    after = started(journal, policy)
+    found = after.status(job.handle)
+    assert found is not None
+    assert (found.state, found.text) == ("queued", "")
+    assert [(each.outcome, each.usage) for each in found.log] == [("lost", Usage(1.5, 7))]
 
 
 def test_attempts_due_times_and_errors_of_what_waits_come_back() -> None:

@@ -1,15 +1,17 @@
 """The life of a job under policies, step by step.  That it holds in general: see the model."""
 
+import json
 from itertools import pairwise
 
 import pytest
 
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
-from gearpy.engine.life import Life, read, written
+from gearpy.engine.life import Life, read, snapshot, written
 from gearpy.engine.options import read_options
 from gearpy.engine.policy import Delays, Policy, PolicyBook
 from gearpy.engine.rules import Rules
+from gearpy.engine.statistics import Usage
 from gearpy.errors import FunctionDraining, InvalidArgument, JournalFull, QueueFull
 from gearpy.priority import Priority
 
@@ -574,6 +576,67 @@ def test_a_log_comes_back_and_what_cannot_be_read_is_left_out() -> None:
         read(other, spoiled)
         assert not other.log
     assert written(Life().log, "") == b""
+
+
+@pytest.mark.parametrize("usage", [Usage(1.5, 80_000_000), Usage(0.0), Usage(None, 7)])
+def test_what_attempts_cost_comes_back(usage: Usage) -> None:
+    engine = engine_with(Policy(attempts=3, backoff=Delays()))
+    worker = able(engine, b"f")
+    job = submit(engine)
+    for number in (1, 2):
+        engine.grab(worker.worker)
+        assert number == 2 or engine.usage(worker.worker, job.handle, usage)
+        engine.fail(worker.worker, job.handle)
+    assert job.life is not None
+    life = Life()
+    read(life, written(job.life.log, ""))
+    assert [attempt.usage for attempt in life.log] == [usage, Usage()]
+    assert snapshot(life.log) == engine.describe(job).log
+
+
+def test_what_attempts_cost_is_beside_what_older_versions_read() -> None:
+    row = [1, 2.0, 3.0, "worker", "fail", ""]
+    life = Life()
+    read(life, json.dumps({"attempts": [row], "text": ""}).encode())
+    assert [attempt.usage for attempt in life.log] == [Usage()]
+    assert json.loads(written(life.log, "")) == {"attempts": [row], "text": ""}
+    life.log[0].usage = Usage(1.5)
+    assert json.loads(written(life.log, ""))["attempts"] == [row]
+    for usages in ([], [[1]], [[1, 2], [3, 4]], [["x", 1]], 5):
+        spoiled = Life()
+        read(spoiled, json.dumps({"attempts": [row], "text": "", "usage": usages}).encode())
+        assert len(spoiled.log) == (usages == [])
+
+
+def test_what_an_attempt_cost_is_told_by_who_has_it_while_it_lasts() -> None:
+    engine = engine_with(Policy(attempts=3, backoff=Delays()))
+    worker, other = able(engine, b"f"), able(engine, b"f")
+    job = submit(engine)
+    assert not engine.usage(worker.worker, job.handle, Usage(9.0, 9))
+    engine.grab(worker.worker)
+    assert engine.usage(worker.worker, job.handle, Usage(1.0, 7))
+    assert engine.usage(worker.worker, job.handle, Usage(1.5))
+    assert not engine.usage(other.worker, job.handle, Usage(9.0, 9))
+    assert not engine.usage(None, job.handle, Usage(9.0, 9))
+    engine.fail(worker.worker, job.handle)
+    assert not engine.usage(worker.worker, job.handle, Usage(9.0, 9))
+    assert [attempt.usage for attempt in engine.describe(job).log] == [Usage(1.5, 7)]
+    assert engine.statistics().stale == 4
+
+
+def test_attempts_that_are_not_written_down_cost_nothing() -> None:
+    engine = Engine()
+    worker = able(engine, b"f")
+    job = submit(engine)
+    engine.grab(worker.worker)
+    assert engine.usage(worker.worker, job.handle, Usage(1.0, 7))
+    assert job.life is None
+    engine.set_policy(b"f", Policy(attempts=9, backoff=Delays()))
+    engine.fail(worker.worker, job.handle)
+    engine.set_policy(b"f", None)
+    engine.grab(worker.worker)
+    assert engine.usage(worker.worker, job.handle, Usage(1.0, 7))
+    assert engine.describe(job).log == ()
 
 
 def test_only_the_newest_attempts_are_kept() -> None:

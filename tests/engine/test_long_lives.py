@@ -12,7 +12,7 @@ from gearpy.engine.options import read_options
 from gearpy.engine.policy import Policy
 from gearpy.priority import Priority
 
-from .test_against_model import OPTIONS, POLICIES, EngineBesideModel
+from .test_against_model import OPTIONS, POLICIES, USAGES, EngineBesideModel
 from .world import CLIENTS, WORKERS
 
 SEEDS = 40
@@ -70,7 +70,8 @@ class LongLife:
         data = chance.choice((b"", b"one", b"two"))
         what = chance.choice(("grab", "grab", "work", "end", "end", "report", "rest", "rest"))
         if what == "report":
-            self.world.report(number, pick, chance.choice(("data", "warning", "status")), data)
+            kind = chance.choice(("data", "warning", "status", "progress", "usage"))
+            self.world.report(number, pick, kind, data, chance.choice(USAGES))
         elif what == "rest":
             self.world.rest(number, chance.choice(("one", "who is awake", "who was woken")))
         else:

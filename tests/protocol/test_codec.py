@@ -100,12 +100,16 @@ GOLDEN: Final[dict[str, tuple[bytes, tuple[bytes, ...]]]] = {
         b"\0\0\x1c\x8b\0\0\0\x13H:vm:1\x003\x0010\0reading",
         (b"H:vm:1", b"3", b"10", b"reading"),
     ),
+    "WORK_USAGE": (
+        b'\0\0\x1c\x8c\0\0\0\x14H:vm:1\0{"cpu_s":1.5}',
+        (b"H:vm:1", b'{"cpu_s":1.5}'),
+    ),
 }
 
 
 def test_golden_bytes_know_every_packet() -> None:
     assert list(GOLDEN) == list(NUMBERS)
-    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7308)]
+    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7309)]
 
 
 @pytest.mark.parametrize("name", GOLDEN)

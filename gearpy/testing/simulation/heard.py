@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from gearpy.broker.reports import read_usage
 from gearpy.engine.job import coalescing_key
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.rules import timeout_s
@@ -249,6 +250,16 @@ def _report(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
             watcher.expect(paper.handle, number, b"\0".join(fields[1:]), copies)
 
 
+def _usage(books: Books, seat: Seat, _number: int, fields: list[bytes], act: Act) -> None:
+    paper = _held(books, seat, fields[0])
+    act()
+    if paper is None:
+        return
+    log = books.engine.describe(books.job(paper, "no loss")).log
+    if log and not log[-1].outcome and log[-1].usage != read_usage(fields[1]):
+        books.broken("books", f"{books.name(paper)} cost {log[-1].usage}, not {fields[1]!r}")
+
+
 def _finish(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act) -> None:
     paper = _held(books, seat, fields[0])
     act()
@@ -289,5 +300,6 @@ _HANDLERS: Final = {
     p.PRE_SLEEP: _sleep,
     **dict.fromkeys((p.GRAB_JOB, p.GRAB_JOB_UNIQ, p.GRAB_JOB_ALL), _grab),
     **dict.fromkeys((p.WORK_DATA, p.WORK_WARNING, p.WORK_STATUS, p.WORK_PROGRESS), _report),
+    p.WORK_USAGE: _usage,
     **dict.fromkeys((p.WORK_COMPLETE, p.WORK_FAIL, p.WORK_EXCEPTION), _finish),
 }

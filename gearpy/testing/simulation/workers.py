@@ -130,6 +130,9 @@ class Worker(Peer):
             packet = codec.request(p.WORK_EXCEPTION, handle, b"boo by " + self.name.encode())
         else:
             packet = codec.request(p.WORK_COMPLETE, handle, b"by " + self.name.encode())
+        if self._extended and self.rng.random() < 0.5:
+            usage = {"cpu_s": self.rng.random(), "memory_bytes": self.rng.randrange(10**9)}
+            self.send(codec.request(p.WORK_USAGE, handle, codec.packed(usage)))
         # As real workers do, it sends its result and asks for more in one write.
         self.send(packet * (2 if self._does("answer twice") else 1))
         if not self._grabs:
