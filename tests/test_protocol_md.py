@@ -23,7 +23,7 @@ import pytest
 
 from gearpy import errors
 from gearpy.broker import reports, session
-from gearpy.broker.answers import function_table, whole_job_table
+from gearpy.broker.answers import function_table, whole_job_table, worker_table
 from gearpy.broker.broker import Broker, Limits
 from gearpy.broker.operations import LIMIT_MAX, REQUEST_BYTES_MAX, VERBS
 from gearpy.broker.session import assign_options
@@ -372,9 +372,10 @@ def test_limits_are_those_of_the_code(document: str) -> None:
         "name of a label": options.LABEL_NAME_MAX,
         "value of a label": options.LABEL_VALUE_MAX,
         "text of WORK_PROGRESS": session.PROGRESS_TEXT_BYTES_MAX,
-        "what a job cost": reports.REPORT_BYTES_MAX,
+        "what a job cost, or a worker says of itself": reports.REPORT_BYTES_MAX,
+        "name of a worker's group": reports.TEXT_BYTES_MAX,
         "request of OPERATE": REQUEST_BYTES_MAX,
-        "jobs or functions in one answer to OPERATE": LIMIT_MAX,
+        "jobs, functions or workers in one answer to OPERATE": LIMIT_MAX,
         "policies, of the file and set by operators": policy.PATTERNS_MAX,
         "delays in a backoff": policy.DELAYS_MAX,
         "attempts that are remembered with a job": Life().log.maxlen,
@@ -508,20 +509,23 @@ def test_terms_of_assignments_are_those_of_the_code(document: str) -> None:
 
 def test_what_workers_tell_is_what_the_code_reads(document: str) -> None:
     assert keys(table_under(document, "### WORK_USAGE")) == list(reports.USAGE)
+    assert keys(table_under(document, "### WORKER_STATE")) == list(reports.STATE)
+    assert f"nested more than {reports.DEPTH_MAX} deep" in document
+    assert reports.NUMBER_MAX == 10**15
 
 
 def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None:
-    _verbs, _arguments, job, function = tables_under(document, "### OPERATE, OPERATE_RES")
+    _verbs, _arguments, job, function, worker = tables_under(document, "### OPERATE, OPERATE_RES")
     world = Everything()
-    engine, worker, handle = world.engine, world.worker, world.job.handle
+    engine, handle = world.engine, world.job.handle
     world.begin(1.0)
-    engine.progress(worker, handle, 1, 2, b"1\x002", b"half of it")
-    engine.report(worker, handle, DATA, b"\0")
+    engine.progress(world.worker, handle, 1, 2, b"1\x002", b"half of it")
+    engine.report(world.worker, handle, DATA, b"\0")
     told = world.keys()
-    engine.exception(worker, handle, b"no such photo")
+    engine.exception(world.worker, handle, b"no such photo")
     told |= world.keys()
     world.begin(10.0)
-    engine.lose(worker)
+    engine.lose(world.worker)
     told |= world.keys()
     # Text instead of base64, and what is too long or not in memory.
     told |= {"payload", "payload_cut", "payload_on_disk", "result", "result_cut"}
@@ -529,10 +533,14 @@ def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None
 
     assert set(keys(job)) == told
     assert sorted(keys(function)) == sorted(function_table(row, 0.0))
+    nobody = reports.WorkerStatistics(
+        connection=1, address="", client_id=b"", name="", functions=(), running=(), state=None
+    )
+    assert keys(worker) == list(worker_table(nobody, 0.0))
 
 
 def test_verbs_of_operators_are_those_of_the_code(document: str) -> None:
-    verbs, arguments, _job, _function = tables_under(document, "### OPERATE, OPERATE_RES")
+    verbs, arguments, *_ = tables_under(document, "### OPERATE, OPERATE_RES")
     stated = {keys([row])[0]: keys([row], 1) for row in verbs}
 
     assert sorted(stated) == sorted(VERBS)

@@ -9,6 +9,7 @@ import dataclasses
 import re
 from typing import Final
 
+from gearpy.broker.reports import WorkerStatistics
 from gearpy.engine.policy import Policy, policy_table
 from gearpy.engine.statistics import (
     AttemptStatistics,
@@ -112,6 +113,25 @@ def function_table(function: QueueStatistics, now_s: float) -> Table:
         "oldest_dead_s": _age_s(function.oldest_dead_s, now_s),
         "counts": {name: getattr(function.counters, name) for name in _COUNTS},
         "policy": policy_or_none(function.policy),
+    }
+
+
+def worker_table(worker: WorkerStatistics, now_s: float) -> Table:
+    """A worker's connection: what the server knows of it, and what it said of itself."""
+    state = worker.state
+    return {
+        "connection": worker.connection,
+        "address": worker.address,
+        "client_id": decoded(worker.client_id),
+        "worker": worker.name,
+        "functions": list(map(decoded, worker.functions)),
+        "running": [
+            {"handle": decoded(handle), "function": decoded(function), "since_s": since_s}
+            for handle, function, since_s in worker.running
+        ],
+        "state": None if state is None else state.told,
+        "state_age_s": None if state is None else _age_s(state.came_s, now_s),
+        "missed": state is not None and state.missed(now_s),
     }
 
 

@@ -99,6 +99,7 @@ class Broker:
         self.operations = Operations(self)
         self._dirty: list[Link] = []
         self._sessions: dict[Session, None] = {}
+        self._connected = 0
         self._refused = 0
         self._faults = 0
         self._short_timeouts: set[bytes] = set()
@@ -106,7 +107,8 @@ class Broker:
 
     def connect(self, peer: Peer, link: Link) -> Session:
         """A new connection.  Its ``link`` is told when its outbox has something to say."""
-        session = Session(self, peer, Outbox(self.gate, self._dirty, link))
+        self._connected += 1
+        session = Session(self, self._connected, peer, Outbox(self.gate, self._dirty, link))
         self._sessions[session] = None
         return session
 

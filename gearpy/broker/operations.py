@@ -18,7 +18,9 @@ from gearpy.broker.answers import (
     payload_table,
     policy_or_none,
     whole_job_table,
+    worker_table,
 )
+from gearpy.broker.reports import TEXT_BYTES_MAX
 from gearpy.engine.job import DEAD, DELAYED, FINISHED, RETRYING, UNFINISHED, Job, JobState
 from gearpy.engine.policy import (
     SECONDS_MAX,
@@ -135,6 +137,30 @@ class Operations:
         jobs = map(self._engine.describe, self._engine.peek(function, limit))
         rows = [job_table(job) | payload_table(job, BYTES_MAX // limit) for job in jobs]
         return {"now_s": self._engine.now_s, "jobs": rows}
+
+    # ---- workers
+
+    def workers(
+        self, *, group: bytes | None = None, limit: int = LIMIT_MAX, offset: int = 0
+    ) -> Table:
+        """``offset`` is the number of a connection: it stays what it is whoever comes or goes."""
+        matches = None if group is None else matcher(group)
+        now_s = self._engine.now_s
+        rows: list[Table] = []
+        follows, size_bytes = None, 0
+        for session in self._broker.sessions():
+            if session.number < offset:
+                continue
+            if len(rows) == limit or size_bytes > BYTES_MAX:
+                follows = session.number
+                break
+            worker = session.worker_statistics()
+            if worker is None:
+                continue
+            if matches is None or (worker.state is not None and matches(worker.state.group)):
+                rows.append(worker_table(worker, now_s))
+                size_bytes += worker.size_bytes
+        return {"now_s": now_s, "workers": rows, "next": follows}
 
     # ---- what is done with jobs
 
@@ -363,6 +389,7 @@ _AGE: Final = number(0, SECONDS_MAX, "a number of seconds")
 _LIMIT: Final = whole(1, LIMIT_MAX)
 _OFFSET: Final = whole(0, _OFFSET_MAX)
 _FUNCTION: Final = _text("the name of a function, or a pattern like image.*,", FUNCTION_BYTES_MAX)
+_GROUP: Final = _text("the name of a group, or a pattern like mail-*,", TEXT_BYTES_MAX)
 _HANDLE: Final = _text("a job's handle", HANDLE_BYTES_MAX)
 
 _SLICE: Final[dict[str, Reader]] = {"limit": _LIMIT, "offset": _OFFSET}
@@ -397,6 +424,7 @@ VERBS: Final[dict[str, _Verb]] = {
     "count": _Verb(Operations.count, {**_selection(_ALL), "offset": _OFFSET}),
     "job": _Verb(Operations.job, {"handle": _HANDLE}, needs=("handle",)),
     "peek": _Verb(Operations.peek, {"function": _FUNCTION, "limit": _LIMIT}, needs=("function",)),
+    "workers": _Verb(Operations.workers, {"group": _GROUP, **_SLICE}),
     "cancel": _on_jobs(Operations.cancel, _CANCELLABLE),
     "retry": _on_jobs(Operations.retry, _RETRIABLE),
     "purge": _on_jobs(Operations.purge, _PURGEABLE),

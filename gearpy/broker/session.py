@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Final, final
 
 from gearpy.broker.outbox import Outbox
 from gearpy.broker.ports import Peer
-from gearpy.broker.reports import read_usage
+from gearpy.broker.reports import (
+    RunningJob,
+    WorkerState,
+    WorkerStatistics,
+    read_state,
+    read_usage,
+)
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import (
     DATA,
@@ -85,14 +91,17 @@ class Session:
         "_extended",
         "_full_bytes",
         "_parser",
+        "_state",
         "_worker",
         "client_id",
         "closing",
+        "number",
         "outbox",
         "peer",
     )
 
-    def __init__(self, broker: "Broker", peer: Peer, outbox: Outbox) -> None:
+    def __init__(self, broker: "Broker", number: int, peer: Peer, outbox: Outbox) -> None:
+        self.number = number  # later connections have higher ones
         self.peer = peer
         self.outbox = outbox
         self.client_id = NO_CLIENT_ID
@@ -107,6 +116,7 @@ class Session:
         self._full_bytes = broker.limits.outbox_bytes
         self._client: Client | None = None
         self._worker: Worker | None = None
+        self._state: WorkerState | None = None
         self._backlog: deque[Packet] = deque()  # packets that came while the outbox was full
 
     # ---- the connection
@@ -161,6 +171,22 @@ class Session:
     def functions(self) -> tuple[bytes, ...]:
         """What this connection can do, in the order in which it will be served."""
         return tuple(queue.name for queue in self._worker.abilities) if self._worker else ()
+
+    def worker_statistics(self) -> WorkerStatistics | None:
+        """Its worker as it is now; None if it has none."""
+        worker, state = self._worker, self._state
+        functions, jobs = self.functions, () if worker is None else worker.jobs
+        if state is None and not jobs and not functions:
+            return None
+        return WorkerStatistics(
+            connection=self.peer.fd,
+            address=self.peer.address,
+            client_id=self.client_id,
+            name=self.name,
+            functions=functions,
+            running=tuple(RunningJob(job.handle, job.queue.name, job.since_s) for job in jobs),
+            state=state,
+        )
 
     def _handle(self, packets: Iterable[Packet]) -> None:
         outbox, full_bytes, gate = self.outbox, self._full_bytes, self._broker.gate
@@ -386,6 +412,9 @@ class Session:
         if not self._engine.usage(self._worker, handle, read_usage(usage)):
             self._stale(_RESULT_NOT_FOUND)
 
+    def on_worker_state(self, state: bytes) -> None:
+        self._state = read_state(state, self._engine.now_s)
+
     def on_work_complete(self, handle: bytes, result: bytes) -> None:
         if not self._engine.complete(self._worker, handle, result):
             self._stale(_RESULT_NOT_FOUND)
@@ -554,6 +583,7 @@ _HANDLERS: Final[dict[int, Callable[..., None]]] = {
     p.OPERATE: Session.on_operate,
     p.WORK_PROGRESS: Session.on_work_progress,
     p.WORK_USAGE: Session.on_work_usage,
+    p.WORKER_STATE: Session.on_worker_state,
 }
 
 # Packet number -> its handler and how many NULs separate its fields: -1 for none at all, 0 for a

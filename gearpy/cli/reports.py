@@ -1,7 +1,7 @@
 """``gearpy status``, ``workers`` and ``version``: what a server tells of itself, as tables.
 
-They use the text protocol, which every Gearman server speaks.  Of a gearpy-server ``status`` tells
-more.
+They use the text protocol, which every Gearman server speaks.  Of a gearpy-server ``status`` and
+``workers`` tell more.
 """
 
 from typing import Any, Final
@@ -12,6 +12,7 @@ from gearpy.address import RECEIVE_BYTES, Address, connect
 from gearpy.cli.operating import listed
 from gearpy.cli.options import json_option, server_option
 from gearpy.cli.tables import age, cell, printable, show, show_json, table
+from gearpy.cli.worker_report import NO_WORKERS, show_workers
 from gearpy.client.sync import Client
 from gearpy.errors import ConnectionLost, GearpyError, ServerError, WaitTimeout
 from gearpy.protocol import admin
@@ -107,11 +108,24 @@ def _notes(function: dict[str, Any]) -> list[str]:
 @json_option
 @server_option
 def workers(as_json: bool, server: Address) -> None:
-    """Show each worker with its functions."""
+    """Show each worker with its functions.
+
+    A gearpy-server also tells what each of them runs, and what it says of itself.
+    """
     try:
         rows = admin.read_workers(ask_report(server, b"workers"))
     except ValueError as error:
         raise _no_report(server, "workers") from error
+    try:
+        with Client(str(server), timeout=_EXTENSION_TIMEOUT_S) as client:
+            listing = listed(client, "workers", "workers", None, {})
+    except GearpyError:  # it is another server
+        _show_plain_workers(rows, as_json)
+    else:
+        show_workers(listing.rows, listing.now_s, as_json)
+
+
+def _show_plain_workers(rows: list[admin.WorkerRow], as_json: bool) -> None:
     found: list[dict[str, Any]] = [
         {
             "connection": row.fd,
@@ -129,7 +143,7 @@ def workers(as_json: bool, server: Address) -> None:
     for each in found:
         words = (each["address"], each["client_id"], ", ".join(each["functions"]))
         report.add_row(str(each["connection"]), *map(cell, words))
-    show(report, "No workers are connected.")
+    show(report, NO_WORKERS)
 
 
 @click.command()

@@ -69,6 +69,7 @@ OPERATE: Final = 7305
 OPERATE_RES: Final = 7306
 WORK_PROGRESS: Final = 7307
 WORK_USAGE: Final = 7308
+WORKER_STATE: Final = 7309
 
 
 class Sender(Flag):
@@ -190,5 +191,6 @@ _packet(OPERATE, "OPERATE", CLIENT, "*request", "OPERATE_RES, or ERROR")
 _packet(OPERATE_RES, "OPERATE_RES", SERVER, "*answer")
 _packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER | SERVER, "handle numerator denominator *text")
 _packet(WORK_USAGE, "WORK_USAGE", WORKER, "handle *usage")
+_packet(WORKER_STATE, "WORKER_STATE", WORKER, "*state")
 
 NUMBERS: Final[dict[str, int]] = {packet.name: number for number, packet in PACKETS.items()}

@@ -453,7 +453,7 @@ def test_every_packet_is_taken_as_the_table_says(packet: p.PacketType) -> None:
     broker = Broker()
     wire = Wire(broker)
 
-    fields = [b"{}" if field in ("options", "usage") else b"1" for field in packet.fields]
+    fields = [b"{}" if field in ("options", "usage", "state") else b"1" for field in packet.fields]
     if packet.number == p.OPERATE:
         fields = [b'{"do": "server"}']
     wire.send(packet.number, *fields)

@@ -78,6 +78,12 @@ REFUSED: Final = [
     (b'{"do": "job"}', "job needs the field handle"),
     (b'{"do": "job", "handle": ""}', "handle is ''; it must be a job's handle"),
     (b'{"do": "job", "handle": "' + b"H" * 64 + b'"}', "handle has 64 bytes"),
+    (
+        b'{"do": "workers", "function": "f"}',
+        "workers has no field 'function'; its fields are: group",
+    ),
+    (b'{"do": "workers", "group": ""}', "group is ''; it must be the name of a group"),
+    (b'{"do": "workers", "group": "' + b"g" * 256 + b'"}', "group has 256 bytes"),
     (b'{"do": "peek"}', "peek needs the field function"),
     (b'{"do": "cancel"}', "cancel needs to know which jobs: give some of handle, function, states"),
     (b'{"do": "purge", "limit": 5}', "purge needs to know which jobs"),

@@ -8,15 +8,18 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from gearpy.client import Client
+from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
 from gearpy.version import VERSION
 from gearpy.worker import Job, Worker
 from tests.cli.command import GEARPY, LIMIT_S, gearpy, rows, start, working
+from tests.server.peer import RawPeer
 
 # ---- submit
 
@@ -199,12 +202,72 @@ def test_workers(server: ServerProcess) -> None:
         client.submit("upper").result(LIMIT_S)
         shown = gearpy("workers", server=server.address)
         as_json = gearpy("workers", "--json", server=server.address)
+    summary, heading, row = rows(shown.stdout)
+    assert summary == ["1", "worker"]
+    assert heading == ["Worker", "Functions", "Runs"]
+    assert row[1:] == ["lower,", "upper"]
+    (worker,) = json.loads(as_json.stdout)["workers"]
+    assert worker.pop("connection") > 0
+    assert worker == {
+        "address": "127.0.0.1",
+        "client_id": "-",
+        "worker": row[0],
+        "functions": ["lower", "upper"],
+        "running": [],
+        "state": None,
+        "state_age_s": None,
+        "missed": False,
+    }
+
+
+def test_workers_that_say_how_they_are(server: ServerProcess) -> None:
+    state = {
+        "group": "thumbs[red]",
+        "memory_bytes": 80_000_000,
+        "jobs_done": 1_234,
+        "interval_s": 0.001,
+        "stopping": True,
+    }
+    with RawPeer((server.host, server.port)) as worker, Client(server.address) as client:
+        worker.send(p.SET_CLIENT_ID, b"box\xff")
+        worker.send(p.CAN_DO, b"f")
+        worker.send(p.WORKER_STATE, json.dumps(state).encode())
+        handle = client.submit_background("f")
+        worker.send(p.GRAB_JOB)
+        worker.expect(p.JOB_ASSIGN)
+        time.sleep(0.01)
+        shown = gearpy("workers", server=server.address)
+        as_json = gearpy("workers", "--json", server=server.address)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    summary, heading, row = rows(shown.stdout)
+    assert " ".join(summary) == "1 worker; 1 of them runs 1 job; 1 missed its heartbeat"
+    assert " ".join(heading) == "Worker Group Functions Runs Memory Done Heartbeat Note"
+    assert row[0] == "box\\xff"
+    assert " ".join(row[2:]) == (
+        f"thumbs[red] f {handle} f for 0 s 80.0 MB 1,234 0 s ago stopping, missed its heartbeat"
+    )
+    (found,) = json.loads(as_json.stdout)["workers"]
+    assert (found["state"], found["client_id"]) == (state, "box\udcff")
+
+
+def test_workers_of_another_server(server: ServerProcess) -> None:
+    report = b"31 127.0.0.1 - : \n32 127.0.0.1 box : f g\n.\n"
+    with peer(report, connections=4) as address:
+        shown = gearpy("workers", server=address)
+        as_json = gearpy("workers", "--json", server=address)
     heading, row = rows(shown.stdout)
     assert heading == ["Connection", "Address", "Client", "id", "Functions"]
-    assert row[1:] == ["127.0.0.1", "-", "lower,", "upper"]
-    (worker,) = json.loads(as_json.stdout)["workers"]
-    assert worker.pop("connection") == int(row[0])
-    assert worker == {"address": "127.0.0.1", "client_id": "-", "functions": ["lower", "upper"]}
+    assert row == ["32", "127.0.0.1", "box", "f,", "g"]
+    assert json.loads(as_json.stdout) == {
+        "workers": [
+            {
+                "connection": 32,
+                "address": "127.0.0.1",
+                "client_id": "box",
+                "functions": ["f", "g"],
+            }
+        ]
+    }
 
 
 def test_version(server: ServerProcess) -> None:
