@@ -372,7 +372,7 @@ def test_limits_are_those_of_the_code(document: str) -> None:
         "name of a label": options.LABEL_NAME_MAX,
         "value of a label": options.LABEL_VALUE_MAX,
         "text of WORK_PROGRESS": session.PROGRESS_TEXT_BYTES_MAX,
-        "what a job cost, or a worker says of itself": reports.REPORT_BYTES_MAX,
+        "what a job cost, a worker says of itself, or is told": reports.REPORT_BYTES_MAX,
         "name of a worker's group": reports.TEXT_BYTES_MAX,
         "request of OPERATE": REQUEST_BYTES_MAX,
         "jobs, functions or workers in one answer to OPERATE": LIMIT_MAX,

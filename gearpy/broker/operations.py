@@ -20,7 +20,7 @@ from gearpy.broker.answers import (
     whole_job_table,
     worker_table,
 )
-from gearpy.broker.reports import TEXT_BYTES_MAX
+from gearpy.broker.reports import TEXT_BYTES_MAX, read_command
 from gearpy.engine.job import DEAD, DELAYED, FINISHED, RETRYING, UNFINISHED, Job, JobState
 from gearpy.engine.policy import (
     SECONDS_MAX,
@@ -161,6 +161,10 @@ class Operations:
                 rows.append(worker_table(worker, now_s))
                 size_bytes += worker.size_bytes
         return {"now_s": now_s, "workers": rows, "next": follows}
+
+    def tell_workers(self, *, group: bytes, command: bytes) -> Table:
+        is_meant = matcher(group)
+        return {"told": sum(each.tell(is_meant, command) for each in self._broker.sessions())}
 
     # ---- what is done with jobs
 
@@ -425,6 +429,11 @@ VERBS: Final[dict[str, _Verb]] = {
     "job": _Verb(Operations.job, {"handle": _HANDLE}, needs=("handle",)),
     "peek": _Verb(Operations.peek, {"function": _FUNCTION, "limit": _LIMIT}, needs=("function",)),
     "workers": _Verb(Operations.workers, {"group": _GROUP, **_SLICE}),
+    "tell_workers": _Verb(
+        Operations.tell_workers,
+        {"group": _GROUP, "command": read_command},
+        needs=("group", "command"),
+    ),
     "cancel": _on_jobs(Operations.cancel, _CANCELLABLE),
     "retry": _on_jobs(Operations.retry, _RETRIABLE),
     "purge": _on_jobs(Operations.purge, _PURGEABLE),

@@ -1,4 +1,5 @@
-"""What workers tell of what their jobs cost and of themselves, and what is known of them beside.
+"""What workers tell of what their jobs cost and of themselves, what is known of them beside, and
+what they are told.
 
 Whoever tells it may be of another version: names that this one does not know are passed over.
 """
@@ -76,6 +77,21 @@ def read_state(text: bytes, now_s: float) -> WorkerState:
     )
 
 
+def read_command(field: str, value: object) -> bytes:
+    """What a supervisor is told to do, as it travels: any small object.
+
+    Raises InvalidArgument and ArgumentTooLarge, as the others do.
+
+    >>> read_command("command", {"scale": 4})
+    b'{"scale":4}'
+    """
+    if not is_shallow(value):
+        raise InvalidArgument(f"{field} is nested more than {DEPTH_MAX} deep")
+    command = packed(_read_object(field, value))
+    _check_size(f"a {field}", command)
+    return command
+
+
 class RunningJob(NamedTuple):
     """A job that a worker holds, and since when."""
 
@@ -120,10 +136,7 @@ _STATE: Final = "what a worker says of itself"
 
 def _read(what: str, text: bytes, readers: Mapping[str, Reader]) -> dict[str, Any]:
     """The values that are told; null is the same as no value."""
-    if len(text) > REPORT_BYTES_MAX:
-        raise ArgumentTooLarge(
-            f"{what} is told in at most {REPORT_BYTES_MAX:,} bytes; these are {len(text):,}"
-        )
+    _check_size(what, text)
     try:
         table = unpacked(what, text)
     except MalformedPacket as error:  # the packet is sound: the connection may go on
@@ -132,6 +145,13 @@ def _read(what: str, text: bytes, readers: Mapping[str, Reader]) -> dict[str, An
         raise InvalidArgument(f"{what} is nested more than {DEPTH_MAX} deep")
     told = {name: table[name] for name in readers if table.get(name) is not None}
     return {name: readers[name](name, value) for name, value in told.items()}
+
+
+def _check_size(what: str, text: bytes) -> None:
+    if len(text) > REPORT_BYTES_MAX:
+        raise ArgumentTooLarge(
+            f"{what} is told in at most {REPORT_BYTES_MAX:,} bytes; these are {len(text):,}"
+        )
 
 
 def _read_flag(field: str, value: object) -> bool:

@@ -227,7 +227,7 @@ class Session:
             self.outbox.put(codec.error(error.code, str(error)))
         self._broker.refused(self.peer, error)
 
-    # ---- what the engine calls
+    # ---- what the engine calls, and operators
 
     @property
     def name(self) -> str:
@@ -242,6 +242,16 @@ class Session:
     def job_cancelled(self, job: Job) -> None:
         if self._extended:
             self.outbox.put(codec.response(p.CANCEL_JOB, job.handle))
+
+    def tell(self, is_meant: Callable[[bytes], bool], command: bytes) -> bool:
+        """Tells a command to a supervisor whose group is meant; returns whether this is one."""
+        state = self._state
+        if not (self._extended and state is not None and state.supervisor):
+            return False
+        if self.closing is not None or not is_meant(state.group):
+            return False
+        self.outbox.put(codec.response(p.WORKER_COMMAND, command))
+        return True
 
     def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
         if report is PROGRESS and not self._extended:

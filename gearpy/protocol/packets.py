@@ -70,6 +70,7 @@ OPERATE_RES: Final = 7306
 WORK_PROGRESS: Final = 7307
 WORK_USAGE: Final = 7308
 WORKER_STATE: Final = 7309
+WORKER_COMMAND: Final = 7310
 
 
 class Sender(Flag):
@@ -192,5 +193,6 @@ _packet(OPERATE_RES, "OPERATE_RES", SERVER, "*answer")
 _packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER | SERVER, "handle numerator denominator *text")
 _packet(WORK_USAGE, "WORK_USAGE", WORKER, "handle *usage")
 _packet(WORKER_STATE, "WORKER_STATE", WORKER, "*state")
+_packet(WORKER_COMMAND, "WORKER_COMMAND", SERVER, "*command")
 
 NUMBERS: Final[dict[str, int]] = {packet.name: number for number, packet in PACKETS.items()}

@@ -84,6 +84,18 @@ REFUSED: Final = [
     ),
     (b'{"do": "workers", "group": ""}', "group is ''; it must be the name of a group"),
     (b'{"do": "workers", "group": "' + b"g" * 256 + b'"}', "group has 256 bytes"),
+    (b'{"do": "tell_workers", "command": {}}', "tell_workers needs the field group"),
+    (b'{"do": "tell_workers", "group": "g"}', "tell_workers needs the field command"),
+    (b'{"do": "tell_workers", "group": "g", "command": null}', "command is None; it must be an"),
+    (
+        b'{"do": "tell_workers", "group": "g", "command": [1]}',
+        "command is [1]; it must be an object",
+    ),
+    (b'{"do": "tell_workers", "group": "g", "command": {"x": 1e400}}', "without infinite numbers"),
+    (
+        b'{"do": "tell_workers", "group": "g", "command": {"x": %b}}' % (b"[" * 16 + b"]" * 16),
+        "command is nested more than 16 deep",
+    ),
     (b'{"do": "peek"}', "peek needs the field function"),
     (b'{"do": "cancel"}', "cancel needs to know which jobs: give some of handle, function, states"),
     (b'{"do": "purge", "limit": 5}', "purge needs to know which jobs"),

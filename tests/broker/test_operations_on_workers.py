@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
+import pytest
+
 from gearpy.broker.answers import BYTES_MAX
+from gearpy.broker.reports import REPORT_BYTES_MAX
+from gearpy.errors import ArgumentTooLarge
 from gearpy.protocol import packets as p
 from tests.broker.shop import NOW_S, Shop
 from tests.broker.test_broker import Wire
@@ -163,3 +167,69 @@ def test_an_answer_about_workers_is_bounded() -> None:
         many.connect(*(b"%d-%d-%b" % (number, name, b"x" * 240) for name in range(3000)))
     answer = many.shop.ask("workers")
     assert (len(answer["workers"]), answer["next"]) == (2, 3)
+
+
+def supervisor(floor: Floor, group: str | None, **state: Any) -> Wire:
+    wire = floor.connect(group=group, **{"supervisor": True, **state})
+    wire.send(p.OPTION_REQ, b"gearpy")
+    assert [number for number, _ in wire.read()] == [p.OPTION_RES]
+    return wire
+
+
+def told(floor: Floor, group: str, **command: Any) -> int:
+    answer = floor.shop.ask("tell_workers", group=group, command=command)
+    assert list(answer) == ["told"]
+    return int(answer["told"])
+
+
+def test_supervisors_are_told() -> None:
+    floor = Floor()
+    mail, second, thumbs = (supervisor(floor, name) for name in ("mail", "mail", "thumbs"))
+    nameless = supervisor(floor, None)
+
+    def heard() -> list[list[bytes]]:
+        packets = [wire.read() for wire in (mail, second, thumbs, nameless)]
+        assert {number for heard in packets for number, _ in heard} <= {p.WORKER_COMMAND}
+        return [[body for _, body in heard] for heard in packets]
+
+    assert told(floor, "mail", scale=4, why="größe") == 2
+    command = b'{"scale":4,"why":"gr\\u00f6\\u00dfe"}'
+    assert heard() == [[command], [command], [], []]
+    assert told(floor, "[mt]*", stop=True) == 3
+    assert heard() == [[b'{"stop":true}']] * 3 + [[]]
+    assert told(floor, "*") == 4
+    assert heard() == [[b"{}"]] * 4
+    assert told(floor, "Mail", scale=4) == 0
+    assert heard() == [[]] * 4
+
+
+def test_who_is_not_told() -> None:
+    floor = Floor()
+    never_asked = floor.connect(group="mail", supervisor=True)
+    worker = supervisor(floor, "mail", supervisor=False)
+    former = supervisor(floor, "mail")
+    say(former, group="mail")
+    gone = supervisor(floor, "mail")
+    gone.session.lost()
+    closing = supervisor(floor, "mail")
+    closing.send(p.WORK_USAGE, b"a field is missing")
+    closing.read()
+    assert closing.session.closing is not None
+    silent = floor.connect()
+    silent.send(p.OPTION_REQ, b"gearpy")
+    silent.read()
+    assert told(floor, "*", scale=4) == 0
+    for wire in (never_asked, worker, former, gone, closing, silent):
+        assert wire.read() == []
+
+
+def test_a_command_has_a_size() -> None:
+    floor = Floor()
+    room = REPORT_BYTES_MAX - len('{"x":""}')
+    wire = supervisor(floor, "mail")
+    assert told(floor, "mail", x="y" * room) == 1
+    ((number, body),) = wire.read()
+    assert (number, len(body)) == (p.WORKER_COMMAND, REPORT_BYTES_MAX)
+    with pytest.raises(ArgumentTooLarge, match="a command is told in at most 16,384 bytes"):
+        told(floor, "mail", x="y" * (room + 1))
+    assert wire.read() == []

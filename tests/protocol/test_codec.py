@@ -105,12 +105,13 @@ GOLDEN: Final[dict[str, tuple[bytes, tuple[bytes, ...]]]] = {
         (b"H:vm:1", b'{"cpu_s":1.5}'),
     ),
     "WORKER_STATE": (b'\0\0\x1c\x8d\0\0\0\x0b{"pid":123}', (b'{"pid":123}',)),
+    "WORKER_COMMAND": (b'\0\0\x1c\x8e\0\0\0\x0b{"scale":4}', (b'{"scale":4}',)),
 }
 
 
 def test_golden_bytes_know_every_packet() -> None:
     assert list(GOLDEN) == list(NUMBERS)
-    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7310)]
+    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7311)]
 
 
 @pytest.mark.parametrize("name", GOLDEN)
