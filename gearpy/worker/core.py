@@ -4,16 +4,19 @@ core.can_do(...), start()           what this worker can do; then it asks for a 
 core.take() -> bytes                bytes to write to the server
 core.receive(data) -> assignments   bytes that arrived
 core.cancelled                      whether the job that runs was cancelled
-core.progress(...), data(...), warning(...), complete(...), exception(...)
+core.progress(...), data(...), warning(...), usage(...), complete(...), exception(...)
+core.tell_state(...), commands      how this worker is; what a supervisor is told to do
 core.stop()                         no more jobs; ``stopped`` says when there is nothing left
 """
 
+from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, final
 
-from gearpy.errors import InvalidArgument, RemoteProtocolError, ServerError
+from gearpy.errors import InvalidArgument, MalformedPacket, RemoteProtocolError, ServerError
 from gearpy.priority import Priority
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
@@ -29,6 +32,8 @@ _LATE: Final = "JOB_NOT_FOUND"
 # of them in small letters.
 EXTENSION: Final = b"gearpy"
 _UNKNOWN_OPTION: Final = "UNKNOWN_OPTION"
+
+_COMMANDS_MAX: Final = 100  # that nobody has taken yet; the newest count
 
 
 class State(Enum):
@@ -87,6 +92,9 @@ class WorkerCore:
 
     ``extended`` is whether the server speaks gearpy's own packets.  ``cancelled`` is whether it
     said that the job that runs was cancelled: nothing more is sent of such a job.
+
+    ``commands`` are what the server was asked to tell this worker, which said that it is a
+    supervisor; take them from the left.
     """
 
     def __init__(self) -> None:
@@ -96,6 +104,7 @@ class WorkerCore:
         self.stopping = False
         self.extended = False
         self.cancelled = False
+        self.commands: deque[dict[str, Any]] = deque(maxlen=_COMMANDS_MAX)
         self._parser = PacketParser(p.RES, ASSIGNMENT_BYTES_MAX)
         self._output: list[bytes] = []
         self._handle = b""  # of the job that runs, or ran last
@@ -137,6 +146,22 @@ class WorkerCore:
     def warning(self, handle: bytes, warning: bytes) -> None:
         """Sends a warning."""
         self._tell(p.WORK_WARNING, handle, warning)
+
+    def usage(
+        self, handle: bytes, cpu_s: float | None = None, memory_bytes: int | None = None
+    ) -> None:
+        """Tells what a job cost, as far as that is known, where the server has an ear for it.  To
+        be called before the job's end."""
+        told = {"cpu_s": cpu_s, "memory_bytes": memory_bytes}
+        told = {name: value for name, value in told.items() if value is not None}
+        if told and self.extended:
+            self._tell(p.WORK_USAGE, handle, codec.packed(told))
+
+    def tell_state(self, values: Mapping[str, object]) -> None:
+        """Tells how this worker is, if the server has an ear for it: see WORKER_STATE in
+        protocol.md.  Raises TypeError or ValueError if JSON has no word for something."""
+        if self.extended:
+            self._put(p.WORKER_STATE, codec.packed(values))
 
     def complete(self, handle: bytes, result: bytes) -> None:
         """The job is done; asks for the next one in the same breath."""
@@ -214,6 +239,9 @@ class WorkerCore:
         elif number == p.CANCEL_JOB and self.state is State.WORKING:
             # Of a job that runs no more it is late news.
             self.cancelled |= codec.trimmed(body) == self._handle
+        elif number == p.WORKER_COMMAND:
+            with suppress(MalformedPacket):  # whoever made it up, the server is not to blame
+                self.commands.append(codec.unpacked("WORKER_COMMAND", body))
         elif number == p.OPTION_RES and self._asking:
             self._asking = False
             self.extended = codec.trimmed(body) == EXTENSION
