@@ -106,6 +106,8 @@ class Seat:
         self.receipts: set[bytes] = set()  # handles that it heard of
         self.due: dict[bytes, deque[tuple[int, bytes]]] = {}  # what it must hear of jobs
         self.news: Counter[bytes] = Counter()  # cancelled jobs that it must hear of
+        self.group: bytes | None = None  # if it said last that it is a supervisor
+        self.commands: deque[bytes] = deque()  # that it must hear
 
     def expect(self, handle: bytes, number: int, data: bytes, copies: int) -> None:
         """It has to hear this of a job, behind what it had to hear before."""

@@ -141,6 +141,7 @@ def draw_features(rng: Random) -> Features:
                 "purge": 0.15,
                 "change a policy": 0.3,
                 "look": 0.3,
+                "tell workers": 0.3,
             },
         ),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from gearpy.broker.reports import read_usage
+from gearpy.broker.reports import read_state, read_usage
 from gearpy.engine.job import coalescing_key
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.rules import timeout_s
@@ -260,6 +260,12 @@ def _usage(books: Books, seat: Seat, _number: int, fields: list[bytes], act: Act
         books.broken("books", f"{books.name(paper)} cost {log[-1].usage}, not {fields[1]!r}")
 
 
+def _state(books: Books, seat: Seat, _number: int, fields: list[bytes], act: Act) -> None:
+    act()
+    state = read_state(fields[0], books.now_s)
+    seat.group = state.group if state.supervisor else None
+
+
 def _finish(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act) -> None:
     paper = _held(books, seat, fields[0])
     act()
@@ -301,5 +307,6 @@ _HANDLERS: Final = {
     **dict.fromkeys((p.GRAB_JOB, p.GRAB_JOB_UNIQ, p.GRAB_JOB_ALL), _grab),
     **dict.fromkeys((p.WORK_DATA, p.WORK_WARNING, p.WORK_STATUS, p.WORK_PROGRESS), _report),
     p.WORK_USAGE: _usage,
+    p.WORKER_STATE: _state,
     **dict.fromkeys((p.WORK_COMPLETE, p.WORK_FAIL, p.WORK_EXCEPTION), _finish),
 }

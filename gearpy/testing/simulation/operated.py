@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gearpy.engine.job import COMPLETED, DEAD, DELAYED, QUEUED, RETRYING, UNFINISHED
-from gearpy.engine.policy import read_policy
-from gearpy.protocol.codec import decoded
+from gearpy.engine.policy import matcher, read_policy
+from gearpy.protocol.codec import decoded, packed
 from gearpy.testing.simulation import lives
 from gearpy.testing.simulation.books import Books, Paper, Request, Seat
 from gearpy.testing.simulation.story import shown
@@ -137,6 +137,36 @@ def _count(books: Books, wish: Wish, act: Act) -> Wish:
     return {"count": count}
 
 
+def _workers(books: Books, _wish: Wish, act: Act) -> Wish:
+    act()
+    running = [
+        (seat.session.number, paper.number)
+        for seat in books.seats
+        for paper in books.unfinished.values()
+        if seat.open and paper.holder is seat
+    ]
+    told = [
+        (session.number, int(job.handle.rpartition(b":")[2]))
+        for session in books.broker.sessions()
+        if (worker := session.worker_statistics()) is not None
+        for job in worker.running
+    ]
+    if sorted(running) != sorted(told):
+        books.broken("books", f"workers hold {running}, and the server tells {told}")
+    return {"next": None}
+
+
+def _tell_workers(books: Books, wish: Wish, act: Act) -> Wish:
+    is_meant = matcher(wish["group"].encode())
+    act()
+    told = 0
+    for seat in books.seats:
+        if seat.open and seat.extended and seat.group is not None and is_meant(seat.group):
+            seat.commands.append(packed(wish["command"]))
+            told += 1
+    return {"told": told}
+
+
 def _matching(books: Books, wish: Wish) -> list[Paper]:
     function = wish["function"].encode()
     return [paper for paper in books.papers.values() if function in (b"*", paper.function)]
@@ -164,4 +194,6 @@ _VERBS: Final[dict[str, Callable[[Books, Wish, Act], Wish | None]]] = {
     "set-policy": _set_policy,
     "functions": _functions,
     "count": _count,
+    "workers": _workers,
+    "tell_workers": _tell_workers,
 }

@@ -28,6 +28,7 @@ class Operator(Peer):
             "purge": self._purge,
             "change a policy": self._set_policy,
             "look": self._look,
+            "tell workers": self._tell_workers,
         }
         for verb, act in verbs.items():
             rate = around.features.operators_do[verb] * ACTIONS / around.features.busy_s
@@ -103,3 +104,8 @@ class Operator(Peer):
     def _look(self) -> None:
         self._ask("functions")
         self._ask("count", function=self._some())
+        self._ask("workers")
+
+    def _tell_workers(self) -> None:
+        group = self.rng.choice((_EVERYTHING, "worker[12]"))
+        self._ask("tell_workers", group=group, command={"scale": self.rng.randrange(10)})

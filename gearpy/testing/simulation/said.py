@@ -31,6 +31,8 @@ def check_silence(books: Books, seat: Seat) -> None:
         books.broken("order", f"{seat.name} got no answer to its {seat.requests[0].what}")
     if seat.news.total():
         books.broken("order", f"{seat.name} did not hear that its job was cancelled")
+    if seat.commands:
+        books.broken("order", f"{seat.name} did not hear {shown(seat.commands[0])}")
 
 
 def _answered(books: Books, seat: Seat, number: int, *whats: str) -> Request:
@@ -151,6 +153,13 @@ def _news(books: Books, seat: Seat, _number: int, fields: list[bytes]) -> None:
     seat.news[handle] -= 1
 
 
+def _command(books: Books, seat: Seat, _number: int, fields: list[bytes]) -> None:
+    expected = seat.commands.popleft() if seat.commands else b"nothing"
+    if fields[0] != expected:
+        books.broken("order", f"{seat.name} hears {shown(fields[0])}, not {shown(expected)}")
+    books.story.tell("server", f"tells {seat.name} {shown(fields[0])}")
+
+
 def _wakes(books: Books, seat: Seat, _number: int, _fields: list[bytes]) -> None:
     seat.woken_s = books.now_s
     books.story.tell("server", f"wakes {seat.name}")
@@ -183,6 +192,7 @@ _HANDLERS: Final[dict[int, Callable[[Books, Seat, int, list[bytes]], None]]] = {
     p.CANCEL_RES: _answer("cancel"),
     p.OPERATE_RES: _operated,
     p.CANCEL_JOB: _news,
+    p.WORKER_COMMAND: _command,
     p.NOOP: _wakes,
     **dict.fromkeys(
         (

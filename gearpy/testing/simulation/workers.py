@@ -41,12 +41,17 @@ class Worker(Peer):
         self._extended = self._does("speak gearpy")
         if self._extended:
             self.send(codec.request(p.OPTION_REQ, b"gearpy"))
+            self._say_how_it_is()
         functions = self.around.features.functions
         count = len(functions) if self.around.calm else rng.randint(1, len(functions))
         self._functions = rng.sample(functions, count)
         for function in self._functions:
             self._can_do(function)
         self._grab()
+
+    def _say_how_it_is(self) -> None:
+        state = {"group": self.name, "supervisor": self.rng.random() < 0.5, "interval_s": 1}
+        self.send(codec.request(p.WORKER_STATE, codec.packed(state)))
 
     def _can_do(self, function: bytes) -> None:
         if self._does("have timeouts"):
@@ -124,6 +129,8 @@ class Worker(Peer):
             self.send(codec.request(kind, handle, said))
 
     def _finish(self, handle: bytes) -> None:
+        if self._extended and self.rng.random() < 0.2:
+            self._say_how_it_is()
         if self._does("fail"):
             packet = codec.request(p.WORK_FAIL, handle)
         elif self._does("except"):
