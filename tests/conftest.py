@@ -7,6 +7,8 @@ from hypothesis import settings
 
 from gearpy.testing.process import ServerProcess
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def server() -> Iterator[ServerProcess]:

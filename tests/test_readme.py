@@ -14,6 +14,7 @@ import click
 import pytest
 
 from gearpy.cli.main import gearpy
+from gearpy.client import Client
 from gearpy.engine.policy import FIELDS as POLICY_FIELDS
 from gearpy.server.settings import FIELDS, Settings, load
 from gearpy.testing.process import ServerProcess
@@ -53,7 +54,16 @@ def test_the_table_of_settings_is_the_one_in_the_code() -> None:
     assert current() == table(), "run: python -m tests.test_readme --write"
 
 
-NAMES = ("worker.py", "client.py", "async_client.py", "shop.py", "shop_worker.py", "later.py")
+NAMES = (
+    "worker.py",
+    "client.py",
+    "async_client.py",
+    "more_worker.py",
+    "shop.py",
+    "shop_worker.py",
+    "test_later.py",
+    "later.py",
+)
 
 
 def blocks(language: str) -> list[str]:
@@ -62,10 +72,10 @@ def blocks(language: str) -> list[str]:
 
 
 def programs(server: ServerProcess, folder: Path) -> list[Path]:
-    """The README's worker, clients and client with options, talking to this server."""
+    """The README's workers, clients and client with options, talking to this server."""
     files = []
     for name, source in zip(NAMES, blocks("python"), strict=True):
-        assert "localhost:4730" in source
+        assert "localhost:4730" in source or name == "test_later.py"
         files.append(folder / name)
         files[-1].write_text(source.replace("localhost:4730", server.address))
     return files
@@ -93,7 +103,7 @@ def test_its_worker_and_its_client_work(server: ServerProcess, tmp_path: Path) -
 
 
 def test_its_tasks_work(server: ServerProcess, tmp_path: Path) -> None:
-    *_, worker, _ = programs(server, tmp_path)
+    worker = programs(server, tmp_path)[5]
     client = tmp_path / "client_of_shop.py"
     client.write_text('import shop\nprint(shop.resize.submit("a.jpg", width=200).result(60))')
     working = subprocess.Popen([sys.executable, worker])
@@ -104,8 +114,23 @@ def test_its_tasks_work(server: ServerProcess, tmp_path: Path) -> None:
         assert working.wait(60) == 0
 
 
+def test_its_worker_with_more_works(server: ServerProcess, tmp_path: Path) -> None:
+    working = subprocess.Popen([sys.executable, programs(server, tmp_path)[3]])
+    try:
+        with Client(server.address) as client:
+            assert client.submit("add", "[1, 2]").result(60) == b"3"
+    finally:
+        working.terminate()
+        assert working.wait(60) == 0
+
+
+def test_its_test_passes(server: ServerProcess, tmp_path: Path) -> None:
+    test = programs(server, tmp_path)[6]
+    subprocess.run([sys.executable, "-m", "pytest", "-q", test], check=True, timeout=60)
+
+
 def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
-    handle, cancelled = output(programs(server, tmp_path)[5])
+    handle, cancelled = output(programs(server, tmp_path)[7])
     assert re.fullmatch(r"H:\S+:\d+", handle)
     assert cancelled == "True"
 

@@ -13,6 +13,7 @@ import pytest
 from gearpy.client.sync import Client
 from gearpy.testing.process import ServerProcess
 from gearpy.testing.server import LocalServer
+from gearpy.testing.worker import HandWorker
 
 
 @pytest.fixture
@@ -34,3 +35,9 @@ def gearpy_client(gearpy_server: LocalServer) -> Iterator[Client]:
     """A client of ``gearpy_server``."""
     with Client(gearpy_server.address) as client:
         yield client
+
+
+@pytest.fixture
+def gearpy_worker(gearpy_server: LocalServer) -> HandWorker:
+    """A worker of ``gearpy_server``, which works when ``drain`` is called."""
+    return HandWorker(gearpy_server.address)

@@ -1,10 +1,11 @@
-"""One worker connection's conversation, without I/O: what it can do, and one job after the other.
+"""One worker connection's conversation, without I/O: what it can do, and the jobs that it holds.
 
-core.can_do(...), start()           what this worker can do; then it asks for a job
+core.can_do(...), cant_do(...)      what this worker can do
+core.start(), wants_job, grab()     asks for a job, as often as another one can be taken
 core.take() -> bytes                bytes to write to the server
 core.receive(data) -> assignments   bytes that arrived
-core.cancelled                      whether the job that runs was cancelled
-core.progress(...), data(...), warning(...), usage(...), complete(...), exception(...)
+core.is_cancelled(handle)           whether a job that it holds was cancelled
+core.progress(...), data(...), warning(...), usage(...), complete(...), exception(...), let_go(...)
 core.tell_state(...), commands      how this worker is; what a supervisor is told to do
 core.stop()                         no more jobs; ``stopped`` says when there is nothing left
 """
@@ -37,19 +38,20 @@ _COMMANDS_MAX: Final = 100  # that nobody has taken yet; the newest count
 
 
 class State(Enum):
-    """Where the conversation stands.
+    """Where the conversation stands, beside the jobs that are held.
 
-        IDLE ──start──▶ GRABBING ──JOB_ASSIGN──▶ WORKING ──complete, exception──▶ GRABBING
-                        GRABBING ──NO_JOB──▶ ASLEEP ──NOOP──▶ GRABBING
+        IDLE ──start──▶ AWAKE ──grab──▶ GRABBING ──JOB_ASSIGN──▶ AWAKE
+                        GRABBING ──NO_JOB──▶ ASLEEP ──NOOP, can_do──▶ AWAKE
 
-    After ``stop`` every arrow to GRABBING or ASLEEP leads to STOPPED, and so does ``stop`` itself,
-    except while GRABBING (the answer may be a job, which then is this worker's) or WORKING.
+    There is one question under way at a time: so CANT_DO, sent with the next one, is in time.
+    After ``stop`` every arrow leads to STOPPED, and so does ``stop`` itself, except while GRABBING:
+    the answer may be a job, which then is this worker's.
     """
 
     IDLE = auto()
+    AWAKE = auto()
     GRABBING = auto()
     ASLEEP = auto()
-    WORKING = auto()
     STOPPED = auto()
 
 
@@ -90,8 +92,8 @@ class WorkerCore:
     close the connection.  ``refusal`` is what the server answered if it takes something amiss, for
     example a function's name: such a worker would wait in vain.
 
-    ``extended`` is whether the server speaks gearpy's own packets.  ``cancelled`` is whether it
-    said that the job that runs was cancelled: nothing more is sent of such a job.
+    ``extended`` is whether the server speaks gearpy's own packets.  Nothing more is sent of a job
+    that it said was cancelled.
 
     ``commands`` are what the server was asked to tell this worker, which said that it is a
     supervisor; take them from the left.
@@ -103,11 +105,10 @@ class WorkerCore:
         self.state = State.IDLE
         self.stopping = False
         self.extended = False
-        self.cancelled = False
+        self._held: dict[bytes, bool] = {}  # by handle, whether it was cancelled
         self.commands: deque[dict[str, Any]] = deque(maxlen=_COMMANDS_MAX)
         self._parser = PacketParser(p.RES, ASSIGNMENT_BYTES_MAX)
-        self._output: list[bytes] = []
-        self._handle = b""  # of the job that runs, or ran last
+        self._output: deque[bytes] = deque()
         # Nothing waits for the answer: before the first job comes it is here, or never comes.
         self._asking = True
         self._put(p.OPTION_REQ, EXTENSION)
@@ -116,7 +117,7 @@ class WorkerCore:
 
     def can_do(self, function: bytes, timeout_ms: int = 0) -> None:
         """Tells the server that this worker can do ``function``; with a timeout, the server gives a
-        job of it to somebody else after that time.
+        job of it to somebody else after that time.  If it sleeps, it wakes up: there may be one.
 
         Raises InvalidArgument if the name holds a NUL.
         """
@@ -126,10 +127,41 @@ class WorkerCore:
             self._put(p.CAN_DO_TIMEOUT, function, b"%d" % timeout_ms)
         else:
             self._put(p.CAN_DO, function)
+        if self.state is State.ASLEEP:
+            self.state = State.AWAKE
+
+    def cant_do(self, function: bytes) -> None:
+        """Takes back what ``can_do`` said."""
+        self._put(p.CANT_DO, function)
 
     def start(self) -> None:
-        """Asks for the first job."""
-        self._grab()
+        """From now on it wants jobs."""
+        self.state = State.STOPPED if self.stopping else State.AWAKE
+
+    @property
+    def wants_job(self) -> bool:
+        """Whether ``grab`` may be called."""
+        return self.state is State.AWAKE
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it may just have been given a job."""
+        return self.state is State.GRABBING
+
+    @property
+    def asleep(self) -> bool:
+        """Whether the server had no job, and will say when it has one."""
+        return self.state is State.ASLEEP
+
+    @property
+    def load(self) -> int:
+        """The jobs that it holds, or that it may just have been given."""
+        return len(self._held) + (self.state is State.GRABBING)
+
+    def grab(self) -> None:
+        """Asks for a job."""
+        self._put(p.GRAB_JOB_UNIQ)
+        self.state = State.GRABBING
 
     def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes = b"") -> None:
         """Tells how far a job is; in words, too, where the server has an ear for them."""
@@ -164,54 +196,63 @@ class WorkerCore:
             self._put(p.WORKER_STATE, codec.packed(values))
 
     def complete(self, handle: bytes, result: bytes) -> None:
-        """The job is done; asks for the next one in the same breath."""
+        """The job is done."""
         self._tell(p.WORK_COMPLETE, handle, result)
-        self._grab()
+        self.let_go(handle)
 
     def exception(self, handle: bytes, exception: bytes) -> None:
-        """The job failed; asks for the next one in the same breath.
+        """The job failed.
 
         WORK_EXCEPTION ends a job.  A WORK_FAIL behind it would come too late.
         """
         self._tell(p.WORK_EXCEPTION, handle, exception)
-        self._grab()
+        self.let_go(handle)
+
+    def let_go(self, handle: bytes) -> None:
+        """Holds a job no more, without a word: the server knows already how it ended."""
+        self._held.pop(handle, None)
+
+    def holds(self, handle: bytes) -> bool:
+        """Whether the job is this worker's."""
+        return handle in self._held
+
+    def is_cancelled(self, handle: bytes) -> bool:
+        """Whether the server said so of a job that it holds."""
+        return self._held.get(handle, False)
 
     def stop(self) -> None:
-        """Takes no more jobs.  One that runs, or that the server may just have given, is done."""
+        """Takes no more jobs.  Those that it holds, or that the server may just have given, are to
+        be done."""
         self.stopping = True
-        if self.state not in (State.GRABBING, State.WORKING):
+        if self.state is not State.GRABBING:
             self.state = State.STOPPED
 
     @property
     def stopped(self) -> bool:
         """Whether all is said, once what ``take`` gives is written."""
-        return self.state is State.STOPPED
+        return self.state is State.STOPPED and not self._held
 
     def take(self) -> bytes:
         """The bytes to write now, which then are gone from here."""
-        data = b"".join(self._output)
-        self._output.clear()
-        return data
+        # One by one: what another thread puts meanwhile is in here or stays for the next time.
+        packets: list[bytes] = []
+        with suppress(IndexError):
+            while True:
+                packets.append(self._output.popleft())
+        return b"".join(packets)
 
     def _tell(self, number: int, handle: bytes, *fields: bytes) -> None:
-        if not (self.cancelled and handle == self._handle):
+        if not self.is_cancelled(handle):
             self._put(number, handle, *fields)
 
     def _put(self, number: int, *fields: bytes) -> None:
         self._output.append(codec.request(number, *fields))
 
-    def _grab(self) -> None:
-        if self.stopping:
-            self.state = State.STOPPED
-        else:
-            self._put(p.GRAB_JOB_UNIQ)
-            self.state = State.GRABBING
-
     # ---- hearing
 
     def receive(self, data: bytes) -> list[Assignment]:
         """Bytes arrived: the jobs that they bring.  There is at most one at a time from a server
-        that keeps to the protocol, as the next one is asked for when the last is done."""
+        that keeps to the protocol, as there is one question under way at a time."""
         assignments: list[Assignment] = []
         if self.broken is not None:
             return assignments
@@ -235,12 +276,13 @@ class WorkerCore:
             self._asking = False
             self._sleep()
         elif number == p.NOOP and self.state is State.ASLEEP:
-            self._grab()
-        elif number == p.CANCEL_JOB and self.state is State.WORKING:
-            # Of a job that runs no more it is late news.
-            self.cancelled |= codec.trimmed(body) == self._handle
+            self.state = State.AWAKE
+        elif number == p.CANCEL_JOB:
+            handle = codec.trimmed(body)
+            if handle in self._held:  # otherwise it is late news
+                self._held[handle] = True
         elif number == p.WORKER_COMMAND:
-            with suppress(MalformedPacket):  # whoever made it up, the server is not to blame
+            with suppress(MalformedPacket):  # as one that a newer server tells in another way
                 self.commands.append(codec.unpacked("WORKER_COMMAND", body))
         elif number == p.OPTION_RES and self._asking:
             self._asking = False
@@ -257,10 +299,9 @@ class WorkerCore:
         terms = NO_TERMS
         if number == p.JOB_ASSIGN_OPTIONS:
             terms = _read_terms(codec.unpacked("JOB_ASSIGN_OPTIONS", between[1]))
-        self.state = State.WORKING
+        self.state = State.STOPPED if self.stopping else State.AWAKE
         self._asking = False
-        self._handle = handle
-        self.cancelled = False
+        self._held[handle] = False
         return Assignment(handle, function, unique, payload, terms)
 
     def _hear_error(self, code: bytes, text: bytes) -> None:

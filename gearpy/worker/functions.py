@@ -1,11 +1,15 @@
 """Registered functions: what one is given, and how its answer is sent."""
 
+import asyncio
+import inspect
+import json
 import logging
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, final
+from typing import Any, Final, Literal, Protocol, final
 
 from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
@@ -13,6 +17,8 @@ from gearpy.protocol.codec import decoded, encoded
 from gearpy.worker.core import Assignment
 
 log: Final = logging.getLogger("gearpy.worker")
+
+_GRACE_MS: Final = 5_000
 
 COUNT_MAX: Final = 0xFFFFFFFF  # what a server keeps of progress
 
@@ -54,17 +60,18 @@ class Job:
     """
 
     def __init__(self, reporter: Reporter, assignment: Assignment) -> None:
+        terms = assignment.terms
         self.handle = decoded(assignment.handle)
         self.function = decoded(assignment.function)
         self.unique = decoded(assignment.unique)
         self.data = assignment.payload
-        self.attempt: int = assignment.terms.attempt
-        self.attempts: int | None = assignment.terms.attempts
-        self.deadline_s: float | None = assignment.terms.deadline_s
-        self.created_s: float | None = assignment.terms.created_s
-        self.priority: Priority | None = assignment.terms.priority
-        self.key: str = assignment.terms.key
-        self.labels: Mapping[str, str] = assignment.terms.labels
+        self.attempt: int = terms.attempt
+        self.attempts: int | None = terms.attempts
+        self.deadline_s: float | None = terms.deadline_s
+        self.created_s: float | None = terms.created_s
+        self.priority: Priority | None = terms.priority
+        self.key: str = terms.key
+        self.labels: Mapping[str, str] = terms.labels
         self._handle = assignment.handle
         self._reporter = reporter
         self._cancelled = False
@@ -111,16 +118,72 @@ class Job:
         self._reporter.warning(self._handle, encoded("a warning", message))
 
 
-JobFunction = Callable[[Job], bytes | str | None]
+JobFunction = Callable[..., Any]
+
+Middleware = Callable[[Job, Callable[[], Any]], Any]
+
+
+class Codec(Protocol):
+    """How payloads and answers become what a function takes and gives."""
+
+    def encode(self, value: Any, /) -> bytes: ...
+
+    def decode(self, data: bytes, /) -> Any: ...
+
+
+class _Json:
+    """JSON, as UTF-8.  An empty payload is null."""
+
+    def encode(self, value: Any, /) -> bytes:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def decode(self, data: bytes, /) -> Any:
+        return json.loads(data or b"null")
+
+
+class _Bytes:
+    """Payloads as they are."""
+
+    def encode(self, value: Any, /) -> bytes:
+        return _encode_answer(value)
+
+    def decode(self, data: bytes, /) -> bytes:
+        return data
+
+
+CodecName = Literal["json", "bytes"]
+_CODECS: Final[Mapping[str, Codec]] = {"json": _Json(), "bytes": _Bytes()}
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A function under its name.  ``timeout_ms`` is 0 for none."""
+    """A function under its name.  ``timeout_ms`` is 0 for none, ``concurrency`` None for no limit
+    of its own, ``codec`` None for a function that takes the ``Job`` itself."""
 
     name: bytes
     function: JobFunction
     timeout_ms: int
+    concurrency: int | None = None
+    codec: Codec | None = None
+    takes_job: bool = False
+    is_coroutine: bool = False
+
+    @property
+    def server_timeout_ms(self) -> int:
+        """When the server is to give the job to another worker; 0: never.  Where this worker stops
+        the function itself, and says so, that is only in case it could not."""
+        return self.timeout_ms + (_GRACE_MS if self.timeout_ms and self.is_coroutine else 0)
+
+    def call(self, job: Job) -> Any:
+        """Calls the function: what it returns, not encoded; of a coroutine function a coroutine."""
+        if self.codec is None:
+            return self.function(job)
+        value = self.codec.decode(job.data)
+        return self.function(value, job) if self.takes_job else self.function(value)
+
+    def encode(self, answer: Any) -> bytes:
+        """The answer as it travels."""
+        return _encode_answer(answer) if self.codec is None else self.codec.encode(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +200,17 @@ class Raised:
     exception: bytes
 
 
-def registration(name: str | bytes, function: JobFunction, timeout_s: float | None) -> Registration:
+def registration(
+    name: str | bytes,
+    function: JobFunction,
+    timeout_s: float | None,
+    concurrency: int | None = None,
+    codec: CodecName | Codec | None = None,
+) -> Registration:
     """Checks what a user registers.
 
-    Raises InvalidArgument for a bad name or timeout, TypeError for what can't be called.
+    Raises InvalidArgument for a bad name, timeout, concurrency or codec, TypeError for what can't
+    be called.
     """
     name_bytes = encoded("a function's name", name)
     if not name_bytes or b"\0" in name_bytes:
@@ -151,17 +221,95 @@ def registration(name: str | bytes, function: JobFunction, timeout_s: float | No
         raise InvalidArgument(
             f"the timeout of {name!r} is a number of seconds above 0, or None; not {timeout_s!r}"
         )
-    return Registration(name_bytes, function, math.ceil((timeout_s or 0) * 1000))
+    if concurrency is not None and concurrency < 1:
+        raise InvalidArgument(
+            f"the concurrency of {name!r} is a number of jobs from 1 on, or None; not {concurrency}"
+        )
+    return Registration(
+        name_bytes,
+        function,
+        math.ceil((timeout_s or 0) * 1000),
+        concurrency,
+        _read_codec(name, codec),
+        codec is not None and "job" in inspect.signature(function).parameters,
+        inspect.iscoroutinefunction(function),
+    )
 
 
-def perform(registration: Registration, job: Job) -> Returned | Raised:
-    """Calls the function.  An Exception is logged with its traceback, and told; what is worse
-    (KeyboardInterrupt, SystemExit) is raised."""
+def _read_codec(name: str | bytes, codec: CodecName | Codec | None) -> Codec | None:
+    if codec is None:
+        return None
+    if isinstance(codec, str):
+        if codec in _CODECS:
+            return _CODECS[codec]
+    elif callable(getattr(codec, "encode", None)) and callable(getattr(codec, "decode", None)):
+        return codec
+    raise InvalidArgument(
+        f"the codec of {name!r} is one of {', '.join(map(repr, _CODECS))} or an object with encode"
+        f" and decode, not {codec!r}"
+    )
+
+
+def perform(
+    registration: Registration, job: Job, middlewares: Sequence[Middleware] = ()
+) -> Returned | Raised:
+    """Calls the function, inside of the middlewares, the first one outermost.  An Exception is
+    logged with its traceback, and told; what is worse (KeyboardInterrupt, SystemExit) is raised."""
     try:
-        return Returned(_encode_answer(registration.function(job)))
+        if registration.is_coroutine:
+            answer = _around(middlewares, job, lambda: _run_coroutine(registration, job))
+        elif middlewares:
+            answer = _around(middlewares, job, lambda: registration.call(job))
+        else:
+            answer = registration.call(job)
+        return Returned(registration.encode(answer))
     except Exception as error:
-        log.exception("job %s: the function %r raised an exception", job.handle, job.function)
-        return Raised(_describe(error).encode("utf-8", "backslashreplace"))
+        return raised(job, error)
+
+
+def raised(job: Job, error: Exception) -> Raised:
+    """What the client is told of an exception, which is logged with its traceback."""
+    log.error(
+        "job %s: the function %r raised an exception", job.handle, job.function, exc_info=error
+    )
+    return Raised(_describe(error).encode("utf-8", "backslashreplace"))
+
+
+def overran(registration: Registration) -> TimeoutError:
+    """What becomes of a function that was stopped."""
+    return TimeoutError(
+        f"{decoded(registration.name)} took longer than its {registration.timeout_ms / 1000:g} s,"
+        " and was stopped"
+    )
+
+
+def _around(middlewares: Sequence[Middleware], job: Job, innermost: Callable[[], Any]) -> Any:
+    if not middlewares:
+        return innermost()
+    first, *rest = middlewares
+    return first(job, lambda: _around(rest, job, innermost))
+
+
+_own = threading.local()
+
+
+def _run_coroutine(registration: Registration, job: Job) -> Any:
+    """In an event loop of this thread, which stays for the next one."""
+    runner = getattr(_own, "runner", None)
+    if runner is None:
+        runner = _own.runner = asyncio.Runner()
+    return runner.run(in_time(registration, job))
+
+
+async def in_time(registration: Registration, job: Job) -> Any:
+    """Awaits a coroutine function's answer, and cancels it when its time is up."""
+    try:
+        async with asyncio.timeout(registration.timeout_ms / 1000 or None) as limit:
+            return await registration.call(job)
+    except TimeoutError:
+        if limit.expired():
+            raise overran(registration) from None
+        raise
 
 
 def _encode_answer(answer: object) -> bytes:

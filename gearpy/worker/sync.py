@@ -1,92 +1,219 @@
-"""The blocking worker: a ``WorkerCore`` on one socket, one job at a time."""
+"""The blocking worker: a roster of jobs on sockets, with a function running here or in threads."""
 
 import contextlib
+import logging
+import math
+import queue
+import random
 import selectors
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import FrameType
-from typing import Final, NoReturn, final
+from typing import Final, TypeVar, final
 
-from gearpy.address import RECEIVE_BYTES, Address, connect, read_address
-from gearpy.errors import ConnectionLost, InvalidArgument
-from gearpy.worker.core import Assignment, State, WorkerCore
+from gearpy.address import (
+    RECEIVE_BYTES,
+    Address,
+    connect,
+    connect_timeout_s,
+    read_addresses,
+    tls_context,
+)
+from gearpy.errors import (
+    CannotConnect,
+    ConnectionLost,
+    GearpyError,
+    InvalidArgument,
+    RemoteProtocolError,
+)
+from gearpy.pauses import pause_s
+from gearpy.stream import Stream
+from gearpy.worker.costs import Cost, measured
 from gearpy.worker.functions import (
+    Codec,
+    CodecName,
     Job,
     JobFunction,
+    Middleware,
+    Raised,
     Registration,
     Returned,
     perform,
     registration,
 )
+from gearpy.worker.heartbeat import Heartbeat
+from gearpy.worker.line import WorkerLine
+from gearpy.worker.roster import Roster, Work
+
+log: Final = logging.getLogger("gearpy.worker")
 
 TIMEOUT_S: Final = 30.0
-_FAREWELL_S: Final = 5.0  # how long a server may take to hang up
+STOP_TIMEOUT_S: Final = 60.0
+
+# What a server says that may take this worker later.
+_FOR_NOW: Final = ("TOO_MANY_CONNECTIONS", "SHUTTING_DOWN")
+
+_SOON: Final = 0.1
+
+_Function = TypeVar("_Function", bound=JobFunction)
+_Hook = TypeVar("_Hook", bound=Callable[[], object])
 
 
 @final
 class Worker:
-    """Does the jobs of one Gearman server, one after the other.
+    """Does the jobs of Gearman servers.
 
-    ``server`` is "host:port", "[::1]:4730", "host" or "unix:///path".  ``timeout`` is how many
-    seconds connecting, and each write to the server, may take: 30 by default, None for any time.
+    ``servers`` are as with ``Client``: one, several behind commas, a list, or None for what
+    GEARPY_SERVERS says.  It works for all of them at a time, and when one goes away it tries again
+    for ever, after half a second at first and up to half a minute, while it goes on for the others.
 
-    Register functions, then call ``run``.  Raises SettingError if the address makes no sense.
+    ``concurrency`` is how many jobs it does at a time.  With one, the default, functions run in the
+    thread that called ``run``; with more, each runs in a thread of its own.  Coroutine functions
+    run in an event loop of their thread; ``AsyncWorker`` runs many of them in one.
+
+    ``timeout`` is how many seconds connecting, and each write to a server, may take: 30 by default,
+    None for any time.  ``stop_timeout`` is how many seconds running jobs get to finish after
+    ``stop`` or a signal; then their connections are closed, so that the servers give them to other
+    workers: 60 by default, None for any time.
+
+    With ``reconnect=False`` ``run`` raises instead of trying again: CannotConnect, or
+    ConnectionLost.
+
+    Register functions, then call ``run``.  Raises SettingError if an address makes no sense.
     """
 
     def __init__(
-        self, server: str = "localhost:4730", *, timeout: float | None = TIMEOUT_S
+        self,
+        servers: str | Iterable[str] | None = None,
+        *,
+        concurrency: int = 1,
+        timeout: float | None = TIMEOUT_S,
+        stop_timeout: float | None = STOP_TIMEOUT_S,
+        reconnect: bool = True,
     ) -> None:
-        self._address = read_address(server)
+        if concurrency < 1:
+            raise InvalidArgument(f"concurrency is a number of jobs from 1 on, not {concurrency}")
+        self._addresses = read_addresses(servers)
+        self._concurrency = concurrency
         self._timeout_s = timeout
+        self._stop_timeout_s = stop_timeout
+        self._reconnect = reconnect
         self._functions: dict[bytes, Registration] = {}
+        self._middlewares: list[Middleware] = []
+        self._start_hooks: list[Callable[[], object]] = []
+        self._stop_hooks: list[Callable[[], object]] = []
         self._stopping = False
         self._waker: socket.socket | None = None
         self._waker_lock = threading.Lock()
 
     def register(
-        self, name: str | bytes, function: JobFunction, timeout: float | None = None
+        self,
+        name: str | bytes,
+        function: JobFunction,
+        timeout: float | None = None,
+        *,
+        concurrency: int | None = None,
+        codec: CodecName | Codec | None = None,
     ) -> None:
         """From the next ``run`` on, jobs of ``name`` are done by ``function``.
 
         It is called with a ``Job`` and returns the result: bytes, str (sent as UTF-8) or None (an
-        empty result).  If it raises an exception, the client is told its type and message
-        (WORK_EXCEPTION), the traceback is logged, and the worker goes on.
+        empty result).  With a ``codec`` it is called with the decoded payload instead, and with the
+        ``Job`` behind that if it has a parameter ``job``; what it returns is encoded.  A codec is
+        "json", "bytes", or an object with ``encode(value)`` and ``decode(data)``.  It may be a
+        coroutine function.  If it raises an exception, or the payload can't be decoded, the client
+        is told type and message (WORK_EXCEPTION), the traceback is logged, and the worker goes on.
 
-        ``timeout`` is in seconds: the server gives the job to another worker after that time, but
-        after less than one second in no case.  (It is sent in milliseconds, as gearmand has it: a
-        server that was started with ``--timeout-unit s`` would take these for seconds.)
-        Raises InvalidArgument for a bad name or timeout.
+        ``timeout`` is in seconds.  A coroutine is cancelled then, and the job fails.  A plain
+        function can't be stopped in its thread: there the server gives the job to another worker
+        after that time, but after less than one second in no case, and what the function returns
+        later is for nobody.  (It is sent in milliseconds, as gearmand has it: a server that was
+        started with ``--timeout-unit s`` would take these for seconds.)
+
+        ``concurrency`` is how many jobs of this function run at a time, beside what the worker
+        allows.  Raises InvalidArgument for a bad name, timeout, concurrency or codec.
         """
-        made = registration(name, function, timeout)
+        made = registration(name, function, timeout, concurrency, codec)
         self._functions[made.name] = made
 
-    def run(self) -> None:
+    def function(
+        self,
+        name: str | bytes,
+        *,
+        timeout: float | None = None,
+        concurrency: int | None = None,
+        codec: CodecName | Codec | None = None,
+    ) -> Callable[[_Function], _Function]:
+        """Registers what stands below: ``@worker.function("resize", timeout=60)``.
+
+        The function stays what it is.  See ``register``.
+        """
+
+        def decorate(function: _Function) -> _Function:
+            self.register(name, function, timeout, concurrency=concurrency, codec=codec)
+            return function
+
+        return decorate
+
+    def use(self, middleware: Middleware) -> Middleware:
+        """Puts something around every job: ``middleware(job, call_next)`` is called instead of the
+        function, and returns what ``call_next()`` returns, or something else, or raises.
+
+        The first one is the outermost.  May be written as a decorator.
+        """
+        self._middlewares.append(middleware)
+        return middleware
+
+    def on_start(self, hook: _Hook) -> _Hook:
+        """Has ``run`` call this before it connects: to open a database, for example."""
+        self._start_hooks.append(hook)
+        return hook
+
+    def on_stop(self, hook: _Hook) -> _Hook:
+        """Has ``run`` call this before it returns, however it ends; the last one first."""
+        self._stop_hooks.append(hook)
+        return hook
+
+    def run(self, *, burst: bool = False) -> None:
         """Connects and does jobs, until ``stop`` is called or SIGTERM or SIGINT arrives.
 
-        The job that runs then is finished, and its result sent, before this returns.  A second
-        SIGINT does not wait: it raises KeyboardInterrupt, and the server gives the job to another
-        worker.  Signals are only heard in the main thread; a signal that is ignored stays ignored;
-        handlers of before are put back at the end.
+        Jobs that run then are finished, and their results sent, before this returns; those that
+        take longer than ``stop_timeout`` are handed back. A second SIGINT does not wait: it raises
+        KeyboardInterrupt, and the servers give the jobs to other workers.  Signals are only heard
+        in the main thread; a signal that is ignored stays ignored; handlers of before are put back
+        at the end.
 
-        Raises CannotConnect; ConnectionLost if the server goes away (a running job is finished
-        first, but the server gives it to another worker); ServerError if the server refuses
-        something, for example a function's name; InvalidArgument if nothing is registered.
+        With ``burst`` it returns once its servers have no more jobs for it.
+
+        Raises ServerError if a server refuses something, for example a function's name;
+        InvalidArgument if nothing is registered; what a hook raises; and, with ``reconnect=False``
+        or ``burst``, CannotConnect and ConnectionLost.
         """
         if not self._functions:
             raise InvalidArgument("this worker can do nothing: register a function before run()")
-        with self._woken_by_signals() as waker:
+        for address in self._addresses:
+            if address.tls is not None:
+                tls_context(address.tls)  # files that are no good do not get better
+        with self._woken_by_signals() as woken, contextlib.ExitStack() as hooks:
             try:
+                for hook in self._start_hooks:
+                    hook()
+                for hook in self._stop_hooks:
+                    hooks.callback(hook)
                 if not self._stopping:
-                    connection = connect(self._address, self._timeout_s)
-                    with _Line(connection, waker, self._address, self._timeout_s) as line:
-                        self._converse(line)
+                    with _Run(self, woken, burst) as run:
+                        run.work()
+            except _TimeUp:
+                log.warning("stopped: a job was handed back, as its time to finish was up")
             finally:
                 self._stopping = False
 
     def stop(self) -> None:
-        """Makes ``run`` return once the running job is done; without waiting for that.
+        """Makes ``run`` return once the running jobs are done; without waiting for that.
 
         May be called from another thread or from a job's function.  Before ``run``, it makes the
         next ``run`` return at once.
@@ -95,39 +222,6 @@ class Worker:
         with self._waker_lock:
             if self._waker is not None:
                 _wake(self._waker)
-
-    def _converse(self, line: "_Line") -> None:
-        functions = dict(self._functions)  # what is registered from now on is for the next run
-        for function in functions.values():
-            line.core.can_do(function.name, function.timeout_ms)
-        line.core.start()
-        line.flush()
-        while True:
-            if self._stopping:
-                line.core.stop()
-            if line.core.stopped:
-                line.finish()
-                return
-            for assignment in line.wait():
-                self._perform(line, functions.get(assignment.function), assignment)
-
-    def _perform(
-        self, line: "_Line", function: Registration | None, assignment: Assignment
-    ) -> None:
-        if function is None:
-            raise ConnectionLost(
-                f"the server at {self._address} gave this worker a job of"
-                f" {assignment.function!r}, which it never said it can do"
-            )
-        handle = assignment.handle
-        with line.holding(handle):
-            outcome = perform(function, Job(line, assignment))
-        if self._stopping:
-            line.core.stop()  # so that no further job is asked for
-        if isinstance(outcome, Returned):
-            line.complete(handle, outcome.result)
-        else:
-            line.exception(handle, outcome.exception)
 
     @contextlib.contextmanager
     def _woken_by_signals(self) -> Iterator[socket.socket]:
@@ -156,199 +250,322 @@ class Worker:
             if handler not in (signal.SIG_IGN, None):
                 signal.signal(number, self._on_signal)
                 undo.callback(signal.signal, number, handler)
+        if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+            signal.signal(signal.SIGALRM, _on_alarm)
+            undo.callback(signal.signal, signal.SIGALRM, signal.SIG_DFL)
+            undo.callback(signal.setitimer, signal.ITIMER_REAL, 0)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # Takes no lock: what it interrupts may hold it.
         if self._stopping and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._stopping = True
+        if (
+            self._concurrency == 1
+            and self._stop_timeout_s is not None
+            and signal.getsignal(signal.SIGALRM) is _on_alarm
+        ):
+            # The function runs in this thread: nobody else could stop waiting for it.
+            signal.setitimer(signal.ITIMER_REAL, max(self._stop_timeout_s, 1e-6))
 
     def _forget_waker(self) -> None:
         with self._waker_lock:
             self._waker = None
 
 
+class _TimeUp(BaseException):
+    """Comes out of a function whose time to finish is up."""
+
+
+def _on_alarm(_number: int, _frame: FrameType | None) -> None:
+    raise _TimeUp
+
+
+@dataclass(slots=True)
+class _Place:
+    """A server, and how it is with its connection."""
+
+    address: Address
+    failures: int = 0
+    due_s: float = -math.inf  # when to try next; math.inf while there is one, or one is tried
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    place: _Place
+    stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreachable:
+    place: _Place
+    error: GearpyError
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    work: Work
+    outcome: Returned | Raised
+    cost: Cost
+
+
 @final
-class _Line:
-    """A core on its socket.  What a job reports may come from any thread of its function.
+class _Run:
+    """One ``run`` of a worker: its connections, and what is under way."""
 
-    So may the question whether it is cancelled, for which what has arrived is read: by one thread
-    at a time, and by none of the function's once that has returned, as then the next job comes.
-    """
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        waker: socket.socket,
-        address: Address,
-        timeout_s: float | None,
-    ) -> None:
-        self.core = WorkerCore()
-        self._socket = connection
-        self._waker = waker
-        self._address = address
-        self._timeout_s = timeout_s
-        self._sending = threading.Lock()
-        self._hearing = threading.Lock()
-        self._held = b""  # the handle of the job whose function runs
-        self._lost: str | None = None
+    def __init__(self, worker: Worker, woken: socket.socket, burst: bool) -> None:
+        self._worker = worker
+        self._burst = burst
+        self._woken = woken
+        self._functions = dict(worker._functions)  # what comes later is for the next run
+        self._middlewares = tuple(worker._middlewares)
+        self._inline = worker._concurrency == 1
+        self._roster = Roster(self._functions, worker._concurrency)
+        self._places = [_Place(address) for address in worker._addresses]
+        self._connect_s = connect_timeout_s(worker._addresses, worker._timeout_s)
+        self._lines: dict[WorkerLine, _Place] = {}
+        self._by_core: dict[object, WorkerLine] = {}
+        self._inbox: queue.SimpleQueue[_Connected | _Unreachable | _Done] = queue.SimpleQueue()
+        self._to_threads: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._selector = selectors.DefaultSelector()
-        self._selector.register(connection, selectors.EVENT_READ)
-        self._selector.register(waker, selectors.EVENT_READ)
+        self._selector.register(woken, selectors.EVENT_READ)
+        self._stopping = False
+        self._stop_by_s = math.inf
+        self._heartbeat = Heartbeat(worker._concurrency)
 
-    def __enter__(self) -> "_Line":
+    def __enter__(self) -> "_Run":
         return self
 
     def __exit__(self, *_: object) -> None:
+        for _thread in self._threads:
+            self._to_threads.put(None)
+        for line in self._lines:
+            line.lose("this worker has stopped")
         self._selector.close()
-        self._socket.close()
 
-    # ---- what a job reports, sent at once
-
-    def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes) -> None:
-        self._say(lambda: self.core.progress(handle, numerator, denominator, text))
-
-    def data(self, handle: bytes, data: bytes) -> None:
-        self._say(lambda: self.core.data(handle, data))
-
-    def warning(self, handle: bytes, warning: bytes) -> None:
-        self._say(lambda: self.core.warning(handle, warning))
-
-    def complete(self, handle: bytes, result: bytes) -> None:
-        self._say(lambda: self.core.complete(handle, result))
-
-    def exception(self, handle: bytes, exception: bytes) -> None:
-        self._say(lambda: self.core.exception(handle, exception))
-
-    def _say(self, put: Callable[[], None]) -> None:
-        with self._sending:
-            put()
-            self._write()
-
-    def flush(self) -> None:
-        """Writes what the core has to say."""
-        with self._sending:
-            self._write()
-
-    def _write(self) -> None:
-        self._check_open()
-        unsent = memoryview(self.core.take())
-        try:
-            while unsent:
-                unsent = unsent[self._socket.send(unsent) :]
-        except TimeoutError as error:
-            # A packet is cut off, so nothing that makes sense can follow.
-            self._lost = f"the server at {self._address} takes nothing, for {self._timeout_s} s now"
-            raise ConnectionLost(self._lost) from error
-        except OSError as error:
-            self._break(error)
-
-    def _check_open(self) -> None:
-        if self._lost is not None:
-            raise self.core.refusal or ConnectionLost(self._lost)
-
-    def _break(self, error: OSError) -> NoReturn:
-        """The connection is gone; but the server may have said why, just before."""
-        self._lost = f"the connection to {self._address} broke: {error.strerror}"
-        with self._hearing, contextlib.suppress(OSError):
-            self._socket.setblocking(False)
-            self.core.receive(self._socket.recv(RECEIVE_BYTES))
-        raise self.core.refusal or ConnectionLost(self._lost) from error
-
-    # ---- what the server says
-
-    @contextlib.contextmanager
-    def holding(self, handle: bytes) -> Iterator[None]:
-        """While the function of a job runs."""
-        self._held = handle
-        try:
-            yield
-        finally:
-            with self._hearing:
-                self._held = b""
-
-    def cancelled(self, handle: bytes) -> bool:
-        with self._hearing:
-            if handle != self._held:
-                return False
-            self._read_arrived()
-            return self.core.cancelled
-
-    def _read_arrived(self) -> None:
-        """Reads what has arrived, without waiting.  What is wrong with it is raised later, by
-        ``wait``, or by what is sent next if the connection is gone."""
-        core = self.core
-        while not (core.cancelled or core.broken or core.refusal or self._lost):
-            if not any(key.fileobj is self._socket for key, _ in self._selector.select(0)):
+    def work(self) -> None:
+        """Until there is nothing left to do, or no time."""
+        while True:
+            self._stop_if_wanted()
+            self._connect_due()
+            self._begin_works()
+            self._beat()
+            self._speak()
+            if self._finished():
+                for line in list(self._lines):
+                    line.finish()
                 return
-            try:
-                data = self._socket.recv(RECEIVE_BYTES)
-            except OSError as error:
-                self._lost = f"the connection to {self._address} broke: {error.strerror}"
+            if time.monotonic() >= self._stop_by_s:
+                log.warning(
+                    "stopped: %d jobs were handed back, as their time to finish was up",
+                    len(self._roster.running),
+                )
                 return
-            if not data:
-                self._lost = f"the server at {self._address} closed the connection"
-            core.receive(data)  # brings no job: none was asked for while this one runs
+            self._wait()
 
-    def wait(self) -> list[Assignment]:
-        """Waits for a packet, or to be woken; returns the jobs that came.
+    def _finished(self) -> bool:
+        if self._burst and not self._stopping and self._idle():
+            self._begin_stop()
+            self._speak()
+        return self._stopping and self._roster.stopped
 
-        Raises ConnectionLost and ServerError.
-        """
-        self._check_open()
-        self._check_sane()
-        # Whether a job was just given to this worker is worth a short wait, but not a long one:
-        # a server that is stuck must not keep a worker from stopping.
-        asked_last = self.core.state is State.GRABBING and self.core.stopping
-        ready = self._selector.select(self._timeout_s if asked_last else None)
-        if not ready:
-            raise ConnectionLost(f"the server at {self._address} does not answer")
-        assignments: list[Assignment] = []
-        for key, _ in ready:
-            if key.fileobj is self._waker:
-                _empty(self._waker)
+    def _idle(self) -> bool:
+        """Whether all servers are there, and have no more jobs for this worker."""
+        return len(self._lines) == len(self._places) and all(
+            line.core.asleep and not line.core.load for line in self._lines
+        )
+
+    def _stop_if_wanted(self) -> None:
+        if self._worker._stopping and not self._stopping:
+            self._begin_stop()
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+        if self._worker._stop_timeout_s is not None:
+            self._stop_by_s = time.monotonic() + self._worker._stop_timeout_s
+        for line in self._lines:
+            line.lock.acquire()
+        self._roster.stop()
+        for line in self._lines:
+            line.lock.release()
+
+    # ---- connections
+
+    def _connect_due(self) -> None:
+        if self._stopping:
+            return
+        now_s = time.monotonic()
+        for place in self._places:
+            if place.due_s <= now_s:
+                place.due_s = math.inf
+                # In a thread: the others' jobs are not to wait for a server that does not answer.
+                threading.Thread(target=self._connect, args=(place,), daemon=True).start()
+
+    def _connect(self, place: _Place) -> None:
+        try:
+            self._inbox.put(_Connected(place, Stream(connect(place.address, self._connect_s))))
+        except GearpyError as error:
+            self._inbox.put(_Unreachable(place, error))
+        self._wake()
+
+    def _joined(self, place: _Place, stream: Stream) -> None:
+        line = WorkerLine(place.address, stream, self._worker._timeout_s, reads_itself=self._inline)
+        self._lines[line] = place
+        self._by_core[line.core] = line
+        self._selector.register(stream, selectors.EVENT_READ, line)
+        self._roster.join(line.core)
+        if place.failures:
+            log.info("connected to %s again", place.address)
+
+    def _lost(self, line: WorkerLine, error: GearpyError) -> None:
+        """A connection is gone: says so once, and tries again after a pause."""
+        place = self._lines.pop(line)
+        del self._by_core[line.core]
+        self._selector.unregister(line._stream)
+        self._roster.leave(line.core)
+        if line.heard and line.core.refusal is None:
+            # It was there just now, and may be there again: a first look after a tenth of a pause.
+            place.failures = 0
+            self._try_again(place, error, _SOON)
+        else:
+            self._try_again(place, error)
+
+    def _try_again(self, place: _Place, error: GearpyError, share: float = 1.0) -> None:
+        if self._burst or not self._worker._reconnect:
+            raise error
+        place.failures += 1
+        place.due_s = time.monotonic() + share * pause_s(place.failures, random.random())
+        if place.failures == 1:
+            log.warning("%s; this worker tries again until it is there", error)
+
+    # ---- jobs
+
+    def _begin_works(self) -> None:
+        """Begins what can be begun.  Inline that is: does jobs as long as some are there."""
+        while True:
+            self._take_arrived()
+            work = self._roster.next_work()
+            if work is None:
+                self._roster.deal()
+                return
+            if not self._inline:
+                self._to_thread(work)
+                continue
+            if self._roster.fetches_ahead:
+                self._roster.deal()  # so that the next one is on its way meanwhile
+                self._speak()
+            done = self._perform(work)
+            self._stop_if_wanted()  # so that no further job is asked for
+            self._finish(done)
+            self._roster.deal()
+            self._speak()
+
+    def _take_arrived(self) -> None:
+        for line in list(self._lines):
+            if self._inline and not line.arrived:
+                line.read()
+            if line.arrived:
+                with line.lock:
+                    arrived = list(line.arrived)
+                    line.arrived.clear()
+                try:
+                    self._roster.received(line.core, arrived)
+                except RemoteProtocolError as error:
+                    line.lose(f"{line.address} does not speak Gearman: {error}")
+
+    def _to_thread(self, work: Work) -> None:
+        if len(self._threads) < min(self._worker._concurrency, len(self._roster.running)):
+            # Daemons: one that hangs must not keep a worker that was stopped from ending.
+            thread = threading.Thread(target=self._perform_all, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._to_threads.put(work)
+
+    def _perform_all(self) -> None:
+        while (work := self._to_threads.get()) is not None:
+            self._inbox.put(self._perform(work))
+            self._wake()
+
+    def _perform(self, work: Work) -> _Done:
+        job = Job(self._by_core[work.core], work.assignment)
+        with measured() as cost:
+            outcome = perform(work.registration, job, self._middlewares)
+        return _Done(work, outcome, cost)
+
+    def _finish(self, done: _Done) -> None:
+        """The function of a job has returned: tells its server."""
+        work, core, handle = done.work, done.work.core, done.work.assignment.handle
+        self._heartbeat.count(isinstance(done.outcome, Returned))
+        line = self._by_core.get(core)
+        if line is None or work.lost:
+            log.warning(
+                "job %s is done, but its server was gone meanwhile and gives it to another worker",
+                handle.decode("utf-8", "replace"),
+            )
+            self._roster.finished(work, done.cost.elapsed_s)
+            return
+        with line.lock:
+            if done.cost.matters:
+                core.usage(handle, done.cost.cpu_s, done.cost.memory_bytes)
+            if isinstance(done.outcome, Returned):
+                core.complete(handle, done.outcome.result)
             else:
-                assignments = self._read()
-        return assignments
+                core.exception(handle, done.outcome.exception)
+            self._roster.finished(work, done.cost.elapsed_s)
 
-    def _read(self) -> list[Assignment]:
-        try:
-            data = self._socket.recv(RECEIVE_BYTES)
-        except OSError as error:
-            self._break(error)
-        if not data:
-            raise ConnectionLost(f"the server at {self._address} closed the connection")
-        assignments = self.core.receive(data)
-        self._check_sane()
-        self.flush()
-        return assignments
+    # ---- moving bytes
 
-    def _check_sane(self) -> None:
-        if self.core.refusal is not None:
-            raise self.core.refusal
-        if self.core.broken is not None:
-            raise ConnectionLost(f"{self._address} does not speak Gearman: {self.core.broken}")
+    def _beat(self) -> None:
+        if self._heartbeat.due(time.monotonic()):
+            values = self._heartbeat.values(self._stopping)
+            for line in self._lines:
+                with line.lock:
+                    line.core.tell_state(values)
 
-    def finish(self) -> None:
-        """Ends the connection so that the last result surely arrives.
+    def _speak(self) -> None:
+        for line in list(self._lines):
+            line.write()
+            refusal = line.core.refusal
+            if refusal is not None:
+                if refusal.code not in _FOR_NOW or not self._worker._reconnect:
+                    raise refusal
+                line.lose(f"{line.address} takes no worker now: {refusal}")
+            if line.lost is not None:
+                self._lost(line, ConnectionLost(line.lost))
 
-        Closing a socket with something unread in it resets the connection, and then what the
-        server did not yet take is thrown away.  So: say that this was all, and read to the end.
-        """
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            self._socket.settimeout(_FAREWELL_S)
-            while self._socket.recv(RECEIVE_BYTES):
-                pass
+    def _wait(self) -> None:
+        """Waits until something arrives, or is due."""
+        until_s = min(
+            self._stop_by_s,
+            self._heartbeat.next_s,
+            *(math.inf if self._stopping else place.due_s for place in self._places),
+        )
+        left_s = None if until_s == math.inf else max(until_s - time.monotonic(), 0.0)
+        for key, _ in self._selector.select(left_s):
+            if isinstance(key.data, WorkerLine):
+                key.data.read()
+            else:
+                with contextlib.suppress(BlockingIOError):
+                    self._woken.recv(RECEIVE_BYTES)
+        while not self._inbox.empty():
+            match self._inbox.get():
+                case _Connected(place=place, stream=stream):
+                    self._joined(place, stream)
+                case _Unreachable(place=place, error=error):
+                    if not isinstance(error, CannotConnect):
+                        raise error
+                    self._try_again(place, error)
+                case _Done() as done:
+                    self._finish(done)
+
+    def _wake(self) -> None:
+        with self._worker._waker_lock:
+            if self._worker._waker is not None:
+                _wake(self._worker._waker)
 
 
 def _wake(waker: socket.socket) -> None:
     # Full: then there is enough in it to wake whoever waits.
     with contextlib.suppress(BlockingIOError):
         waker.send(b"\0")
-
-
-def _empty(woken: socket.socket) -> None:
-    with contextlib.suppress(BlockingIOError):
-        while woken.recv(4096):
-            pass

@@ -195,11 +195,11 @@ def test_workers(server: ServerProcess) -> None:
     empty = gearpy("workers", server=server.address)
     assert (empty.returncode, empty.stdout) == (0, b"No workers are connected.\n")
 
-    def upper(job: Job) -> bytes:
-        return job.data.upper()
-
-    with working(server, upper=upper, lower=upper), Client(server.address) as client:
-        client.submit("upper").result(LIMIT_S)
+    with RawPeer((server.host, server.port)) as silent:  # says nothing of itself
+        silent.send(p.CAN_DO, b"upper")
+        silent.send(p.CAN_DO, b"lower")
+        silent.send(p.ECHO_REQ, b"")
+        silent.expect(p.ECHO_RES)
         shown = gearpy("workers", server=server.address)
         as_json = gearpy("workers", "--json", server=server.address)
     summary, heading, row = rows(shown.stdout)

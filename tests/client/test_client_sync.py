@@ -267,7 +267,7 @@ def test_an_address_that_makes_no_sense() -> None:
 def test_the_server_is_killed_under_a_waiting_client(server: ServerProcess) -> None:
     held = Held()
     errors: list[type[Exception]] = []
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("held", held)
     with Client(server.address) as client:
         job, early = client.submit("held"), client.submit("early")

@@ -33,7 +33,7 @@ class LibraryWorker:
         self._paper = paper
         self._lives = 0
         self._order = 0
-        self._worker = Worker(f"{HOST}:{port}")
+        self._worker = Worker(f"{HOST}:{port}", reconnect=False)
         for function in FUNCTIONS:
             self._worker.register(function, self._do)
 

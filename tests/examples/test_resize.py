@@ -1,6 +1,7 @@
 """The worker that makes thumbnails, and the two programs that submit photographs to it."""
 
 import socket
+import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -146,9 +147,18 @@ def test_a_server_that_is_not_there_is_a_sentence(
     assert nowhere in sentence
 
 
-def test_a_worker_without_a_server_ends_with_a_sentence(nowhere: str) -> None:
-    done = run(sys.executable, EXAMPLES / "resize_worker.py", "--server", nowhere)
+def test_a_worker_without_a_server_says_so_and_waits_for_it(nowhere: str) -> None:
+    command: list[str | Path] = [sys.executable, EXAMPLES / "resize_worker.py", "--server", nowhere]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        sentence = worker.stderr.readline()
+        worker.terminate()
+        assert worker.wait(60) == 0
+    assert sentence.startswith(f"no Gearman server answers at {nowhere}")
+    assert sentence.rstrip().endswith("this worker tries again until it is there")
+
+
+def test_a_worker_with_an_address_that_is_none_ends_with_a_sentence() -> None:
+    done = run(sys.executable, EXAMPLES / "resize_worker.py", "--server", "1:2:3")
     assert done.returncode == 1
-    (sentence,) = done.stderr.splitlines()
-    assert sentence.startswith("resize worker: ")
-    assert nowhere in sentence
+    assert done.stderr.startswith("resize worker: '1:2:3' has no port")

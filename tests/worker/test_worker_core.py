@@ -28,6 +28,7 @@ def started() -> WorkerCore:
     core = WorkerCore()
     core.can_do(b"f")
     core.start()
+    core.grab()
     assert core.take() == OPTION + request(p.CAN_DO, b"f") + GRAB
     return core
 
@@ -73,7 +74,10 @@ def test_a_job_arrives(packet: bytes, unique: bytes) -> None:
 
 def test_without_a_job_it_sleeps_until_it_is_woken() -> None:
     core = asleep()
+    assert not core.wants_job
     assert core.receive(NOOP) == []
+    assert core.wants_job
+    core.grab()
     assert core.take() == GRAB
     assert core.receive(NO_JOB) == []
     assert core.take() == SLEEP
@@ -82,13 +86,14 @@ def test_without_a_job_it_sleeps_until_it_is_woken() -> None:
 def test_the_result_and_the_next_question_travel_together() -> None:
     core = working()
     core.complete(b"H:1", b"re\0sult")
+    core.grab()
     assert core.take() == request(p.WORK_COMPLETE, b"H:1", b"re\0sult") + GRAB
 
 
 def test_an_exception_is_not_followed_by_a_fail() -> None:
     core = working()
     core.exception(b"H:1", b"ValueError: no")
-    assert core.take() == request(p.WORK_EXCEPTION, b"H:1", b"ValueError: no") + GRAB
+    assert core.take() == request(p.WORK_EXCEPTION, b"H:1", b"ValueError: no")
 
 
 def test_news_of_a_job_are_sent_one_by_one() -> None:
@@ -101,7 +106,7 @@ def test_news_of_a_job_are_sent_one_by_one() -> None:
     assert core.take() == request(p.WORK_WARNING, b"H:1", b"careful")
 
 
-@pytest.mark.parametrize("core", [started(), working()], ids=["grabbing", "working"])
+@pytest.mark.parametrize("core", [started(), working()], ids=["grabbing", "awake"])
 def test_who_is_not_asleep_is_not_woken(core: WorkerCore) -> None:
     state = core.state
     assert core.receive(NOOP + NOOP) == []
@@ -112,7 +117,50 @@ def test_who_is_not_asleep_is_not_woken(core: WorkerCore) -> None:
 def test_a_second_noop_does_not_ask_twice() -> None:
     core = asleep()
     core.receive(NOOP + NOOP)
+    core.grab()
+    assert core.receive(NOOP) == []
+    assert not core.wants_job
     assert core.take() == GRAB
+
+
+def test_it_takes_more_while_it_holds_some() -> None:
+    core = working()
+    assert (core.wants_job, core.load) == (True, 1)
+    core.grab()
+    assert (core.wants_job, core.load) == (False, 2)
+    core.receive(response(p.JOB_ASSIGN_UNIQ, b"H:2", b"f", b"", b""))
+    core.grab()
+    core.receive(NO_JOB)
+    assert core.take() == GRAB + GRAB + SLEEP
+    assert core.load == 2
+    core.complete(b"H:2", b"second")
+    core.complete(b"H:1", b"first")
+    assert core.take() == request(p.WORK_COMPLETE, b"H:2", b"second") + request(
+        p.WORK_COMPLETE, b"H:1", b"first"
+    )
+    assert (core.load, core.state) == (0, State.ASLEEP)
+
+
+def test_what_it_can_do_again_wakes_it() -> None:
+    core = working()
+    core.cant_do(b"f")
+    core.grab()
+    core.receive(NO_JOB)
+    assert core.take() == request(p.CANT_DO, b"f") + GRAB + SLEEP
+    core.can_do(b"f")
+    assert core.wants_job
+    core.grab()
+    core.can_do(b"g")
+    assert not core.wants_job  # the question is under way
+
+
+def test_a_job_may_be_let_go_without_a_word() -> None:
+    core = working()
+    core.stop()
+    core.let_go(b"H:1")
+    core.let_go(b"H:1")
+    assert core.stopped
+    assert core.take() == b""
 
 
 # ---- stopping
@@ -176,7 +224,7 @@ def test_a_late_result_that_was_refused_matters_to_nobody() -> None:
     core.take()
     assert core.receive(LATE) == []
     assert core.refusal is None
-    assert core.state is State.GRABBING
+    assert core.state is State.AWAKE
 
 
 def test_any_other_error_is_a_refusal() -> None:
@@ -215,14 +263,16 @@ def test_packets_of_a_newer_protocol_are_ignored() -> None:
 
 @given(st.lists(st.integers(0, 200), max_size=8))
 def test_it_does_not_matter_how_the_stream_is_cut(cuts: list[int]) -> None:
-    core = asleep()
+    core = started()
     stream = NOOP + LATE + ASSIGN + NOOP
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     assignments = []
     for start, stop in pairwise(edges):
         assignments += core.receive(stream[start:stop])
     assert assignments == [Assignment(b"H:1", b"f", b"u", b"pay\0load")]
-    assert core.take() == GRAB
+    core = started()
+    assert core.receive(ASSIGN + NOOP) == assignments
+    assert core.wants_job
 
 
 # ---- with a real broker
@@ -235,11 +285,12 @@ class _Link:
 class World:
     """Worker cores and a client on a real broker, without a wire between them."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, capacity: int) -> None:
         self.broker = Broker()
+        self.capacity = capacity
         self.client = self._session()
         self.workers = [(WorkerCore(), self._session()) for _ in range(workers)]
-        self.held: dict[WorkerCore, Assignment] = {}
+        self.held: dict[WorkerCore, list[Assignment]] = {core: [] for core, _ in self.workers}
         self.done: list[bytes] = []
         for core, _ in self.workers:
             core.can_do(b"f")
@@ -251,37 +302,49 @@ class World:
     def move(self, number: int) -> bool:
         """One way and the other for one worker; returns whether anything moved."""
         core, session = self.workers[number % len(self.workers)]
+        if core.wants_job and core.load < self.capacity:
+            core.grab()
         sent = core.take()
         session.receive(sent)
         heard = session.outbox.take()
-        for assignment in core.receive(heard):
-            assert core not in self.held, "one job at a time"
-            self.held[core] = assignment
+        self.held[core] += core.receive(heard)
+        assert len(self.held[core]) <= core.load <= self.capacity
         return bool(sent or heard)
 
     def settle(self) -> None:
-        while any(self.move(number) for number in range(len(self.workers))):
-            pass
+        moved = True
+        while moved:
+            moved = False
+            for number in range(len(self.workers)):
+                moved |= self.move(number)
 
     def finish(self, number: int) -> None:
         core, _ = self.workers[number % len(self.workers)]
-        if core in self.held:
-            assignment = self.held.pop(core)
+        if self.held[core]:
+            assignment = self.held[core].pop(number % len(self.held[core]))
             self.done.append(assignment.payload)
             core.complete(assignment.handle, b"")
+
+    def finish_all(self) -> None:
+        self.settle()
+        while any(self.held.values()):
+            for number in range(len(self.workers)):
+                self.finish(number)
+            self.settle()
 
 
 @given(
     workers=st.integers(1, 4),
+    capacity=st.integers(1, 3),
     steps=st.lists(
         st.tuples(st.sampled_from(["submit", "move", "finish", "stop"]), st.integers(0, 3)),
         max_size=60,
     ),
 )
 def test_every_job_is_done_once_and_no_worker_sleeps_beside_one(
-    workers: int, steps: list[tuple[str, int]]
+    workers: int, capacity: int, steps: list[tuple[str, int]]
 ) -> None:
-    world = World(workers)
+    world = World(workers, capacity)
     submitted: list[bytes] = []
     stopped: set[WorkerCore] = set()
     for kind, number in steps:
@@ -296,21 +359,13 @@ def test_every_job_is_done_once_and_no_worker_sleeps_beside_one(
             core, _ = world.workers[number % workers]
             core.stop()
             stopped.add(core)
-    world.settle()
-    while world.held:
-        for number in range(workers):
-            world.finish(number)
-        world.settle()
+    world.finish_all()
     # A stopped worker hangs up; what it was woken for goes to the others.
     for core, session in world.workers:
         if core in stopped:
             assert core.stopped
             session.lost()
     world.workers = [pair for pair in world.workers if pair[0] not in stopped]
-    world.settle()
-    while world.held:
-        for number in range(workers):
-            world.finish(number)
-        world.settle()
+    world.finish_all()
     assert sorted(world.done) == sorted(submitted)
     assert all(core.state is State.ASLEEP for core, _ in world.workers)

@@ -11,7 +11,6 @@ GEARPY_SET = response(p.OPTION_RES, b"gearpy")
 UNKNOWN = response(p.ERROR, b"UNKNOWN_OPTION", b"Server does not recognize given option")
 NO_JOB = response(p.NO_JOB)
 CANCEL = response(p.CANCEL_JOB, b"H:1")
-GRAB = request(p.GRAB_JOB_UNIQ)
 
 
 def assign(options: bytes = b"{}", handle: bytes = b"H:1") -> bytes:
@@ -22,6 +21,7 @@ def started(answer: bytes = GEARPY_SET) -> WorkerCore:
     core = WorkerCore()
     core.can_do(b"f")
     core.start()
+    core.grab()
     core.take()
     assert core.receive(answer) == []
     return core
@@ -78,6 +78,7 @@ def test_another_error_is_a_refusal_and_not_the_answer(answer: bytes, code: byte
 def test_the_question_is_answered_once(before: bytes) -> None:
     core = WorkerCore()
     core.start()
+    core.grab()
     core.receive(before)
     extended = core.extended
     core.receive(GEARPY_SET)
@@ -160,7 +161,7 @@ def test_progress_in_words_where_they_are_heard(answer: bytes, text: bytes, pack
 def test_of_a_cancelled_job_nothing_more_is_sent(how: str) -> None:
     core = working()
     assert core.receive(CANCEL) == []
-    assert core.cancelled
+    assert core.is_cancelled(b"H:1")
     core.progress(b"H:1", 1, 2, b"halfway")
     core.data(b"H:1", b"part")
     core.warning(b"H:1", b"careful")
@@ -169,8 +170,8 @@ def test_of_a_cancelled_job_nothing_more_is_sent(how: str) -> None:
         core.complete(b"H:1", b"done")
     else:
         core.exception(b"H:1", b"no")
-    assert core.take() == GRAB
-    assert core.state is State.GRABBING
+    assert core.take() == b""
+    assert (core.state, core.load) == (State.AWAKE, 0)
 
 
 def test_a_cancelled_job_is_the_last_one_of_a_worker_that_stops() -> None:
@@ -186,21 +187,23 @@ def test_the_next_job_is_not_cancelled_even_if_it_is_the_same() -> None:
     core = working()
     core.receive(CANCEL)
     core.complete(b"H:1", b"done")
+    core.grab()
     core.take()
     assert len(core.receive(assign())) == 1
-    assert not core.cancelled
+    assert not core.is_cancelled(b"H:1")
     core.complete(b"H:1", b"done after all")
-    assert core.take() == request(p.WORK_COMPLETE, b"H:1", b"done after all") + GRAB
+    assert core.take() == request(p.WORK_COMPLETE, b"H:1", b"done after all")
 
 
 def test_that_another_job_was_cancelled_is_late_news() -> None:
     core = working()
     core.receive(response(p.CANCEL_JOB, b"H:0"))
-    assert not core.cancelled
+    assert not core.is_cancelled(b"H:1")
     core.complete(b"H:1", b"done")
+    core.grab()
     core.take()
     assert core.receive(CANCEL + NO_JOB + CANCEL) == []
-    assert not core.cancelled
+    assert not core.is_cancelled(b"H:1")
     assert core.broken is None
     assert core.take() == request(p.PRE_SLEEP)
 
@@ -208,6 +211,7 @@ def test_that_another_job_was_cancelled_is_late_news() -> None:
 def test_a_straggler_of_the_job_before_may_still_report() -> None:
     core = working()
     core.complete(b"H:1", b"done")
+    core.grab()
     core.receive(assign(handle=b"H:2") + response(p.CANCEL_JOB, b"H:2"))
     core.take()
     core.data(b"H:1", b"late")

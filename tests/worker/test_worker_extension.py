@@ -35,7 +35,7 @@ def poll(condition: Callable[[], bool]) -> None:
 
 def run_once(address: str, function: Callable[[Job], str | None]) -> BaseException | None:
     """Runs a worker that stops with its first job; returns what it raised."""
-    worker = Worker(address)
+    worker = Worker(address, reconnect=False)
 
     def last(job: Job) -> str | None:
         worker.stop()
@@ -61,7 +61,7 @@ def test_a_function_learns_that_its_job_was_cancelled(server: ServerProcess) -> 
         job.send_data("for nobody")
         return "for nobody"
 
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("endless", endless)
     join = run_in_thread(worker)
     parts: list[bytes] = []
@@ -94,7 +94,7 @@ def test_threads_that_ask_on_after_the_job_take_nothing_from_the_next(
             threads[-1].start()
         return job.data
 
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("f", f)
     join = run_in_thread(worker)
     try:
@@ -137,6 +137,8 @@ def extended(**answers: bytes) -> Answers:
         p.GRAB_JOB_UNIQ: lambda _: next(jobs, b""),
         p.WORK_COMPLETE: says(b""),
         p.WORK_EXCEPTION: says(b""),
+        p.WORK_USAGE: says(b""),
+        p.WORKER_STATE: says(b""),
         **{p.NUMBERS[name]: says(said) for name, said in answers.items()},
     }
 
@@ -212,7 +214,7 @@ def test_what_is_wrong_is_told_after_the_job(said: bytes, kind: type[Exception],
 
     answers = extended(WORK_WARNING=CANCEL + said)
     with scripted(answers) as server:
-        worker = Worker(server.address)
+        worker = Worker(server.address, reconnect=False)
         worker.register("f", f)
         error = run_in_thread(worker)()
     assert isinstance(error, kind)

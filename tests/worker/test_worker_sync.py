@@ -53,7 +53,7 @@ def run_in_thread(worker: Worker) -> Callable[[], BaseException | None]:
 
 
 def test_several_functions_and_none(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     with pytest.raises(InvalidArgument, match="register a function before run"):
         worker.run()
     worker.register("upper", lambda job: job.data.upper())
@@ -75,7 +75,7 @@ def test_stop_lets_the_running_job_finish_and_takes_no_other(server: ServerProce
         assert going.wait(LIMIT_S)
         return job.data
 
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("held", held)
     with Client(server.address) as client:
         first, second = client.submit("held", "1"), client.submit("held", "2")
@@ -95,7 +95,7 @@ def test_stop_lets_the_running_job_finish_and_takes_no_other(server: ServerProce
 
 
 def test_a_function_may_stop_its_worker(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
 
     def last(job: Job) -> str:
         worker.stop()
@@ -110,7 +110,7 @@ def test_a_function_may_stop_its_worker(server: ServerProcess) -> None:
 
 
 def test_stop_wakes_a_worker_that_sleeps(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("f", lambda job: None)
     with Client(server.address) as client:
         for echoes in range(20):  # so that each comes a little later than the one before
@@ -123,7 +123,7 @@ def test_stop_wakes_a_worker_that_sleeps(server: ServerProcess) -> None:
 
 
 def test_stopped_before_it_runs(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("f", lambda job: None)
     worker.stop()
     worker.run()
@@ -131,7 +131,7 @@ def test_stopped_before_it_runs(server: ServerProcess) -> None:
 
 def test_a_large_last_result_arrives(server: ServerProcess) -> None:
     result = bytes(range(256)) * (32 << 12)
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
 
     def last(job: Job) -> bytes:
         worker.stop()
@@ -157,7 +157,7 @@ def test_reports_from_several_threads_do_not_mix(server: ServerProcess) -> None:
             thread.join(LIMIT_S)
 
     parts: list[bytes] = []
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("busy", busy)
     join = run_in_thread(worker)
     with Client(server.address) as client:
@@ -177,7 +177,7 @@ def test_a_result_that_comes_too_late_harms_nobody() -> None:
         return job.data
 
     with ServerProcess("--strict") as server, Client(server.address) as client:
-        worker = Worker(server.address)
+        worker = Worker(server.address, reconnect=False)
         worker.register("held", held)
         join = run_in_thread(worker)
         job = client.submit("held", "1")
@@ -199,7 +199,7 @@ def test_a_result_that_comes_too_late_harms_nobody() -> None:
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    worker = Worker(f"127.0.0.1:{port}")
+    worker = Worker(f"127.0.0.1:{port}", reconnect=False)
     worker.register("f", lambda job: None)
     with pytest.raises(CannotConnect, match=f"127.0.0.1:{port}"):
         worker.run()
@@ -211,7 +211,7 @@ def test_an_address_that_makes_no_sense() -> None:
 
 
 def test_the_server_stops_under_a_sleeping_worker(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("f", lambda job: None)
     join = run_in_thread(worker)
     with Client(server.address) as client:
@@ -235,7 +235,7 @@ def test_the_server_is_killed_in_the_middle_of_a_job(server: ServerProcess) -> N
                 reported.append(error)
         return b"for nobody"
 
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("hopeful", hopeful)
     join = run_in_thread(worker)
     with Client(server.address) as client:
@@ -245,7 +245,7 @@ def test_the_server_is_killed_in_the_middle_of_a_job(server: ServerProcess) -> N
 
 
 def test_a_refused_function_ends_the_worker(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("line\nbreak", lambda job: None)
     with pytest.raises(ServerError) as refusal:
         worker.run()
@@ -255,7 +255,7 @@ def test_a_refused_function_ends_the_worker(server: ServerProcess) -> None:
 def test_a_server_that_is_full_is_quoted() -> None:
     with ServerProcess("--max-connections", "1") as server, Client(server.address) as client:
         client.echo()
-        worker = Worker(server.address)
+        worker = Worker(server.address, reconnect=False)
         worker.register("f", lambda job: None)
         with pytest.raises(ServerError, match="TOO_MANY_CONNECTIONS"):
             worker.run()
@@ -273,7 +273,7 @@ def test_what_is_no_gearman_server_is_noticed() -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
-        worker = Worker(f"127.0.0.1:{listener.getsockname()[1]}")
+        worker = Worker(f"127.0.0.1:{listener.getsockname()[1]}", reconnect=False)
         worker.register("f", lambda job: None)
         with pytest.raises(ConnectionLost, match="does not speak Gearman: it sent text: b'220"):
             worker.run()
@@ -306,7 +306,7 @@ def _too_long(number: int, frame: FrameType | None) -> None:
 @pytest.mark.usefixtures("main_thread")
 def test_no_signal_is_missed_whenever_it_comes(server: ServerProcess) -> None:
     """Each arrives somewhere between the end of a job and the wait for the next one."""
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("f", lambda job: None)
     handlers = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
     with Client(server.address) as client:
@@ -329,7 +329,7 @@ def _signal_after(job: ClientJob, turns: int) -> None:
 
 @pytest.mark.usefixtures("main_thread")
 def test_an_ignored_signal_stays_ignored(server: ServerProcess) -> None:
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     handled: list[object] = []
 
     def last(job: Job) -> None:
@@ -362,7 +362,7 @@ def test_a_second_interrupt_does_not_wait_and_the_job_goes_to_another(
         signal.raise_signal(signal.SIGINT)
         reached.append("after the second")
 
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("f", endless)
     with Client(server.address) as client:
         job = client.submit("f")
@@ -388,7 +388,7 @@ def held(job):
     sys.stdin.readline()
     return b"finished " + job.data
 
-worker = Worker(sys.argv[1])
+worker = Worker(sys.argv[1], reconnect=False)
 worker.register("held", held)
 try:
     worker.run()
@@ -480,7 +480,7 @@ def test_a_killed_worker_loses_its_job_to_another(
         job = client.submit("held", "1")
         assert process.said() == "started 1"
         process.process.kill()
-        worker = Worker(server.address)
+        worker = Worker(server.address, reconnect=False)
         worker.register("held", lambda job: b"by another")
         join = run_in_thread(worker)
         assert job.result(LIMIT_S) == b"by another"

@@ -1,0 +1,173 @@
+"""Which jobs a worker takes from its servers, and which of them it begins.  Does no I/O.
+
+roster.join(core), leave(core)        a connection is there, or gone
+roster.deal()                         asks for as many jobs as can be taken, server by server
+roster.received(core, assignments)    jobs came
+roster.next_work() -> Work            the next one to begin, as long as there is room
+roster.finished(work)                 its function has returned
+roster.stop()                         no more jobs; ``stopped`` says when there is nothing left
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, final
+
+from gearpy.errors import RemoteProtocolError
+from gearpy.worker.core import Assignment, WorkerCore
+from gearpy.worker.functions import Registration
+
+# Where jobs take less than this, the next one is fetched while one runs: the way to the server and
+# back would take as long.  Where they take longer, another worker is to have it instead.
+_SHORT_S: Final = 0.002
+_FORGETS: Final = 0.95  # how much of the slowest job is remembered after each next one
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A job that this worker holds.  ``lost`` once its connection is gone: its server gives it to
+    another worker, so nobody waits for what becomes of it here."""
+
+    core: WorkerCore
+    assignment: Assignment
+    registration: Registration
+    lost: bool = False
+
+
+@final
+class Roster:
+    """The jobs of a worker, which can do these functions, ``slots`` of them at a time.
+
+    A server is asked only when there is room for what it may give: so no job waits here while
+    another worker could do it, but one where jobs are short.
+    """
+
+    def __init__(self, functions: Mapping[bytes, Registration], slots: int) -> None:
+        self.running: dict[Work, None] = {}
+        self._functions = functions
+        self._slots = slots
+        self._cores: deque[WorkerCore] = deque()
+        self._waiting: deque[Work] = deque()
+        self._held: Counter[bytes] = Counter()  # by function
+        self._slowest_s = 1.0
+        self._stopping = False
+
+    # ---- connections
+
+    def join(self, core: WorkerCore) -> None:
+        """A connection is there: tells the server what this worker can do."""
+        for registration in self._functions.values():
+            if not self._is_full(registration):
+                core.can_do(registration.name, registration.server_timeout_ms)
+        if self._stopping:
+            core.stop()
+        core.start()
+        self._cores.append(core)
+
+    def leave(self, core: WorkerCore) -> None:
+        """A connection is gone, and with it its jobs."""
+        if core not in self._cores:
+            return
+        self._cores.remove(core)
+        for work in self.running:
+            work.lost = work.lost or work.core is core
+        for work in [work for work in self._waiting if work.core is core]:
+            self._waiting.remove(work)
+            self._let_go(work)
+
+    # ---- jobs
+
+    def deal(self) -> None:
+        """Asks for as many jobs as can be taken, each time beginning with another server."""
+        free = self._slots + self.fetches_ahead - len(self._waiting) - len(self.running)
+        free -= sum(core.is_asking for core in self._cores)
+        if free <= 0:
+            return
+        for _ in range(len(self._cores)):
+            core = self._cores[0]
+            self._cores.rotate(-1)
+            if core.wants_job:
+                core.grab()
+                free -= 1
+                if free <= 0:
+                    return
+
+    @property
+    def fetches_ahead(self) -> bool:
+        """Whether the next job is taken while there is no room to begin it."""
+        return self._slowest_s < _SHORT_S
+
+    def received(self, core: WorkerCore, assignments: Iterable[Assignment]) -> None:
+        """Jobs came.  Raises RemoteProtocolError for one that this worker can't do."""
+        for assignment in assignments:
+            registration = self._functions.get(assignment.function)
+            if registration is None:
+                raise RemoteProtocolError(
+                    f"it gave this worker a job of {assignment.function!r}, which it never said it"
+                    " can do"
+                )
+            for work in self.running:
+                # Its time was up for the server, which now has this same worker try again.
+                work.lost = work.lost or (
+                    work.core is core and work.assignment.handle == assignment.handle
+                )
+            self._waiting.append(Work(core, assignment, registration))
+            self._held[registration.name] += 1
+            if registration.concurrency == self._held[registration.name]:
+                for each in self._cores:
+                    each.cant_do(registration.name)
+
+    def next_work(self) -> Work | None:
+        """The next job to begin, which then counts as running; None if there is none, or no room
+        for it."""
+        if len(self.running) >= self._slots:
+            return None
+        for work in list(self._waiting):
+            if work.core.is_cancelled(work.assignment.handle):
+                self._waiting.remove(work)
+                work.core.let_go(work.assignment.handle)
+                self._let_go(work)
+                continue
+            limit = work.registration.concurrency
+            if limit is None or self._running_of(work.registration) < limit:
+                self._waiting.remove(work)
+                self.running[work] = None
+                return work
+        return None
+
+    def finished(self, work: Work, elapsed_s: float) -> None:
+        """The function of a job has returned."""
+        self._slowest_s = max(elapsed_s, self._slowest_s * _FORGETS)
+        del self.running[work]
+        self._let_go(work)
+
+    def stop(self) -> None:
+        """No more jobs; those that are held are to be done."""
+        self._stopping = True
+        for core in self._cores:
+            core.stop()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is left to do."""
+        return (
+            self._stopping
+            and not self.running
+            and not self._waiting
+            and all(core.stopped for core in self._cores)
+        )
+
+    def _let_go(self, work: Work) -> None:
+        registration = work.registration
+        was_full = self._is_full(registration)
+        self._held[registration.name] -= 1
+        if was_full and not self._is_full(registration):
+            for core in self._cores:
+                core.can_do(registration.name, registration.server_timeout_ms)
+
+    def _is_full(self, registration: Registration) -> bool:
+        limit = registration.concurrency
+        return limit is not None and self._held[registration.name] >= limit
+
+    def _running_of(self, registration: Registration) -> int:
+        return sum(work.registration is registration for work in self.running)
