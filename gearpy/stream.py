@@ -50,6 +50,12 @@ class Stream:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
+    def cut(self) -> None:
+        """Ends both directions, and lets whoever selects on it know: it stays open until ``close``,
+        so its number means nothing else meanwhile."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Closes it, for both directions."""
         self._socket.close()

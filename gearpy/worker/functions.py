@@ -301,6 +301,14 @@ def _run_coroutine(registration: Registration, job: Job) -> Any:
     return runner.run(in_time(registration, job))
 
 
+def close_loop() -> None:
+    """Gives back the event loop of this thread, if it has run coroutine functions."""
+    runner = getattr(_own, "runner", None)
+    if runner is not None:
+        del _own.runner
+        runner.close()
+
+
 async def in_time(registration: Registration, job: Job) -> Any:
     """Awaits a coroutine function's answer, and cancels it when its time is up."""
     try:

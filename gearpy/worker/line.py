@@ -119,10 +119,14 @@ class WorkerLine:
                 self.lose(f"{self.address} does not speak Gearman: {self.core.broken}")
 
     def lose(self, reason: str) -> None:
-        """Gives the connection up."""
+        """Gives the connection up.  Any thread may; the one that selects hears of it and closes."""
         if self.lost is None:
             self.lost = reason
-            self._stream.close()
+            self._stream.cut()
+
+    def close(self) -> None:
+        """Gives the socket back.  Nothing selects on it any more."""
+        self._stream.close()
 
     def finish(self) -> None:
         """Ends the connection so that the last result surely arrives.
@@ -139,4 +143,3 @@ class WorkerLine:
             while poll.poll(_FAREWELL_S * 1000):
                 if self._stream.receive() == b"":
                     break
-        self.lose(f"this worker has ended its connection to {self.address}")

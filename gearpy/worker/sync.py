@@ -42,6 +42,7 @@ from gearpy.worker.functions import (
     Raised,
     Registration,
     Returned,
+    close_loop,
     perform,
     registration,
 )
@@ -299,7 +300,7 @@ class _Connected:
 @dataclass(frozen=True, slots=True)
 class _Unreachable:
     place: _Place
-    error: GearpyError
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +308,13 @@ class _Done:
     work: Work
     outcome: Returned | Raised
     cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class _Worse:
+    """What came out of a job's thread, and is no matter of the job: SystemExit, for example."""
+
+    error: BaseException
 
 
 @final
@@ -325,8 +333,11 @@ class _Run:
         self._connect_s = connect_timeout_s(worker._addresses, worker._timeout_s)
         self._lines: dict[WorkerLine, _Place] = {}
         self._by_core: dict[object, WorkerLine] = {}
-        self._inbox: queue.SimpleQueue[_Connected | _Unreachable | _Done] = queue.SimpleQueue()
-        self._to_threads: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Connected | _Unreachable | _Done | _Worse]
+        self._inbox = queue.SimpleQueue()
+        self._over = False  # nobody looks into the inbox any more
+        self._over_lock = threading.Lock()
+        self._to_threads: queue.SimpleQueue[tuple[Work, Job] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(woken, selectors.EVENT_READ)
@@ -340,9 +351,16 @@ class _Run:
     def __exit__(self, *_: object) -> None:
         for _thread in self._threads:
             self._to_threads.put(None)
+        close_loop()
+        self._selector.close()
         for line in self._lines:
             line.lose("this worker has stopped")
-        self._selector.close()
+            line.close()
+        with self._over_lock:
+            self._over = True
+        while not self._inbox.empty():
+            if isinstance(late := self._inbox.get(), _Connected):
+                late.stream.close()
 
     def work(self) -> None:
         """Until there is nothing left to do, or no time."""
@@ -404,16 +422,27 @@ class _Run:
 
     def _connect(self, place: _Place) -> None:
         try:
-            self._inbox.put(_Connected(place, Stream(connect(place.address, self._connect_s))))
-        except GearpyError as error:
-            self._inbox.put(_Unreachable(place, error))
+            stream = Stream(connect(place.address, self._connect_s))
+        except Exception as error:
+            self._tell(_Unreachable(place, error))
+            return
+        if not self._tell(_Connected(place, stream)):
+            stream.close()
+
+    def _tell(self, news: _Connected | _Unreachable | _Done | _Worse) -> bool:
+        """Something for the thread that runs; False if it has ended."""
+        with self._over_lock:
+            if self._over:
+                return False
+            self._inbox.put(news)
         self._wake()
+        return True
 
     def _joined(self, place: _Place, stream: Stream) -> None:
         line = WorkerLine(place.address, stream, self._worker._timeout_s, reads_itself=self._inline)
         self._lines[line] = place
         self._by_core[line.core] = line
-        self._selector.register(stream, selectors.EVENT_READ, line)
+        self._selector.register(line, selectors.EVENT_READ)
         self._roster.join(line.core)
         if place.failures:
             log.info("connected to %s again", place.address)
@@ -422,7 +451,8 @@ class _Run:
         """A connection is gone: says so once, and tries again after a pause."""
         place = self._lines.pop(line)
         del self._by_core[line.core]
-        self._selector.unregister(line._stream)
+        self._selector.unregister(line)
+        line.close()
         self._roster.leave(line.core)
         if line.heard and line.core.refusal is None:
             # It was there just now, and may be there again: a first look after a tenth of a pause.
@@ -436,7 +466,7 @@ class _Run:
             raise error
         place.failures += 1
         place.due_s = time.monotonic() + share * pause_s(place.failures, random.random())
-        if place.failures == 1:
+        if place.failures == 1 and not self._stopping:
             log.warning("%s; this worker tries again until it is there", error)
 
     # ---- jobs
@@ -455,17 +485,17 @@ class _Run:
             if self._roster.fetches_ahead:
                 self._roster.deal()  # so that the next one is on its way meanwhile
                 self._speak()
-            done = self._perform(work)
+            done = self._perform(work, self._job(work))
             self._stop_if_wanted()  # so that no further job is asked for
             self._finish(done)
             self._roster.deal()
             self._speak()
 
     def _take_arrived(self) -> None:
-        for line in list(self._lines):
+        for line in self._lines:
             if self._inline and not line.arrived:
                 line.read()
-            if line.arrived:
+            if line.arrived and line.lost is None:
                 with line.lock:
                     arrived = list(line.arrived)
                     line.arrived.clear()
@@ -480,15 +510,21 @@ class _Run:
             thread = threading.Thread(target=self._perform_all, daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._to_threads.put(work)
+        self._to_threads.put((work, self._job(work)))
 
     def _perform_all(self) -> None:
-        while (work := self._to_threads.get()) is not None:
-            self._inbox.put(self._perform(work))
-            self._wake()
+        try:
+            while (given := self._to_threads.get()) is not None:
+                self._tell(self._perform(*given))
+        except BaseException as error:
+            self._tell(_Worse(error))
+        finally:
+            close_loop()
 
-    def _perform(self, work: Work) -> _Done:
-        job = Job(self._by_core[work.core], work.assignment)
+    def _job(self, work: Work) -> Job:
+        return Job(self._by_core[work.core], work.assignment)
+
+    def _perform(self, work: Work, job: Job) -> _Done:
         with measured() as cost:
             outcome = perform(work.registration, job, self._middlewares)
         return _Done(work, outcome, cost)
@@ -543,8 +579,8 @@ class _Run:
         )
         left_s = None if until_s == math.inf else max(until_s - time.monotonic(), 0.0)
         for key, _ in self._selector.select(left_s):
-            if isinstance(key.data, WorkerLine):
-                key.data.read()
+            if isinstance(key.fileobj, WorkerLine):
+                key.fileobj.read()
             else:
                 with contextlib.suppress(BlockingIOError):
                     self._woken.recv(RECEIVE_BYTES)
@@ -558,6 +594,8 @@ class _Run:
                     self._try_again(place, error)
                 case _Done() as done:
                     self._finish(done)
+                case _Worse(error=worse):
+                    raise worse
 
     def _wake(self) -> None:
         with self._worker._waker_lock:

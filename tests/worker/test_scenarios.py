@@ -180,6 +180,20 @@ def test_middleware_stands_around_every_job(server: ServerProcess, concurrency: 
     assert told == ["begin upper", "end"] * 2
 
 
+def test_what_is_worse_than_an_exception_ends_the_worker(
+    server: ServerProcess, concurrency: int
+) -> None:
+    def leaves(job: Job) -> None:
+        raise SystemExit(7)
+
+    worker = Worker(server.address, concurrency=concurrency)
+    worker.register("leaves", leaves)
+    with Client(server.address) as client:
+        client.submit_background("leaves")
+        with pytest.raises(SystemExit, match="7"):
+            worker.run()
+
+
 def test_hooks_at_start_and_stop(server: ServerProcess) -> None:
     worker, told = Worker(server.address), []
     worker.register("upper", upper)
