@@ -429,7 +429,7 @@ VERBS: Final[dict[str, _Verb]] = {
     "job": _Verb(Operations.job, {"handle": _HANDLE}, needs=("handle",)),
     "peek": _Verb(Operations.peek, {"function": _FUNCTION, "limit": _LIMIT}, needs=("function",)),
     "workers": _Verb(Operations.workers, {"group": _GROUP, **_SLICE}),
-    "tell_workers": _Verb(
+    "tell-workers": _Verb(
         Operations.tell_workers,
         {"group": _GROUP, "command": read_command},
         needs=("group", "command"),

@@ -2,7 +2,8 @@
 
 Pure, in the order in which to read: ``options`` is what can be decided for one job, ``wishes`` a
 job to be submitted; ``core`` is one connection's conversation; ``servers`` chooses among several;
-``desk`` knows whose answer is whose; ``calls`` is what each call of a client does, step by step.
+``desk`` knows whose answer is whose; ``jobs`` are jobs on their way; ``calls`` is what each call
+does, step by step.
 
 ``sync`` (with ``line``) is the blocking client around them, ``aio`` the one for asyncio.
 """

@@ -21,22 +21,23 @@ from gearpy.address import (
     tune,
     unreachable,
 )
-from gearpy.client.calls import Call, Calls, JobCall, MapCall, Open, Pause, Step, Take, Wait
+from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait
 from gearpy.client.core import ClientCore, Event, JobStatus
 from gearpy.client.desk import Bell, Callbacks, Desk, JobProgress, OnBytes, OnProgress
+from gearpy.client.jobs import FollowedJob, JobCall, MapCall
 from gearpy.client.options import SubmitOptions
 from gearpy.client.servers import Servers
 from gearpy.client.sync import IN_FLIGHT, TIMEOUT_S
 from gearpy.client.wishes import Bytes, Unique, read_wish, read_wishes
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.priority import Priority
-from gearpy.protocol.codec import decoded, encoded
+from gearpy.protocol.codec import encoded
 
 _Returned = TypeVar("_Returned")
 
 
 @final
-class AsyncClientJob:
+class AsyncClientJob(FollowedJob):
     """A job that was submitted in the foreground: its ``handle``, ``function`` and ``unique``.
 
     Made by ``AsyncClient.submit``.  ``await job`` is ``await job.result()``.  Any task may wait for
@@ -44,33 +45,11 @@ class AsyncClientJob:
     """
 
     def __init__(self, client: "AsyncClient", job: JobCall) -> None:
-        self.function = decoded(job.wish.function)
-        self.unique = decoded(job.wish.unique)
+        super().__init__(job)
         self._client = client
-        self._job = job
 
     def __await__(self) -> Generator[Any, None, bytes]:
         return self.result().__await__()
-
-    @property
-    def handle(self) -> str:
-        """The server's name for the job."""
-        return self._job.handle
-
-    @property
-    def done(self) -> bool:
-        """Whether the job has ended, as far as that was heard."""
-        return self._job.news.ending is not None
-
-    @property
-    def last_progress(self) -> JobProgress | None:
-        """How far the job is; None if its worker said nothing of it."""
-        return self._job.news.progress
-
-    @property
-    def warnings(self) -> list[bytes]:
-        """The worker's warnings up to now."""
-        return list(self._job.news.warnings)
 
     async def result(self, timeout: float | None = None) -> bytes:
         """Waits for the end of the job and returns what its worker gave with WORK_COMPLETE.
@@ -399,6 +378,7 @@ class AsyncClient:
     def _hear(self, line: "_Line", events: list[Event]) -> None:
         if line.core.gone is not None and self._lines.get(line.address) is line:
             del self._lines[line.address]
+            self._calls.gone(line, events)
         for news in self._desk.hear(events):
             while (callback := news.next_callback()) is not None:
                 try:

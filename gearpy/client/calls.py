@@ -15,8 +15,7 @@ moves bytes and waits, each in its own way.
 """
 
 import math
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar, final
 
@@ -27,6 +26,7 @@ from gearpy.client.core import (
     Completed,
     Created,
     Echoed,
+    Event,
     Extended,
     Failed,
     JobStatus,
@@ -37,27 +37,22 @@ from gearpy.client.core import (
     StatusKnown,
     Submission,
 )
-from gearpy.client.desk import Answers, Bell, Callbacks, Desk, JobNews, JobProgress
-from gearpy.client.options import (
-    Options,
-    described,
-    rounded,
-    standard_submit,
-)
+from gearpy.client.desk import Answers, Bell, Callbacks, Desk, JobProgress
+from gearpy.client.jobs import JobCall, MapCall
+from gearpy.client.options import Options, described, rounded, standard_submit
 from gearpy.client.servers import Servers
-from gearpy.client.wishes import Wish, name_bytes
+from gearpy.client.wishes import Wish
 from gearpy.errors import (
     CannotConnect,
     ConnectionLost,
     GearpyError,
-    InvalidArgument,
     JobFailed,
     NotAllSubmitted,
     NotSupported,
     ServerError,
     WaitTimeout,
 )
-from gearpy.protocol.codec import decoded
+from gearpy.protocol.codec import decoded, encoded
 
 # A server that says this has not taken the job, and another one may.
 _ELSEWHERE: Final = "SHUTTING_DOWN"
@@ -119,38 +114,6 @@ Call = Generator[Step, Any, _Returned]
 
 
 @final
-class JobCall:
-    """A foreground job on its way: what was wished, where it is, what has come of it."""
-
-    __slots__ = ("address", "news", "wish")
-
-    def __init__(self, wish: Wish, callbacks: Callbacks) -> None:
-        self.wish = wish
-        self.news = JobNews(callbacks)
-        self.address: Address | None = None  # of the server that has it
-
-    @property
-    def handle(self) -> str:
-        submission = self.news.submission
-        return "" if submission is None else decoded(submission.handle)
-
-
-@final
-class MapCall:
-    """A map on its way: what is still to be submitted, and the jobs whose results are to come."""
-
-    __slots__ = ("error", "in_flight", "under_way", "wishes")
-
-    def __init__(self, wishes: Iterator[Wish], in_flight: int) -> None:
-        if in_flight < 1:
-            raise InvalidArgument(f"in_flight is a number of jobs from 1 on, not {in_flight}")
-        self.wishes = wishes
-        self.in_flight = in_flight
-        self.under_way: deque[JobCall] = deque()
-        self.error: Exception | None = None  # why nothing more is submitted
-
-
-@final
 class Calls:
     """The calls of one client.
 
@@ -171,6 +134,14 @@ class Calls:
         self._timeout_s = timeout_s
         self._now_s = now_s
         self._wall_s = wall_s
+        self._unsaid: dict[Address, str] = {}
+
+    def gone(self, line: Line, events: Sequence[Event]) -> None:
+        """A connection is gone, and these are told of it.  If it does not speak Gearman and that
+        was found out while nobody waited, the next call that wants this server is told: another
+        connection would not be better."""
+        if line.core.broken is not None and line.core.gone is not None and not events:
+            self._unsaid[line.address] = line.core.gone
 
     # ---- submitting
 
@@ -253,12 +224,18 @@ class Calls:
             if address in tried:
                 continue
             try:
-                line: Line = yield Open(address)
-            except CannotConnect as error:
+                line = yield from self._open(address)
+            except (CannotConnect, ConnectionLost) as error:
                 self._failed(address, error, tried)
             else:
                 return line
         raise _all_failed(list(tried.values()))
+
+    def _open(self, address: Address) -> Call[Line]:
+        if (reason := self._unsaid.pop(address, None)) is not None:
+            raise ConnectionLost(reason)
+        line: Line = yield Open(address)
+        return line
 
     def _failed(
         self, address: Address, error: GearpyError, tried: dict[Address, GearpyError]
@@ -390,7 +367,7 @@ class Calls:
         if not news.wants_words:
             news.wants_words = True
             if job.address is not None and news.ending is None:
-                line: Line = yield Open(job.address)
+                line = yield from self._open(job.address)
                 line.core.want_words()
         late = f"no progress of job {job.handle} came"
         yield from self._heard(job, lambda: news.progress_count > seen, timeout_s, late)
@@ -443,7 +420,7 @@ class Calls:
 
     def status(self, handle: str, address: Address | None = None) -> Call[JobStatus]:
         """What the servers know of a job: the first that knows something tells."""
-        name = name_bytes("handle", handle)
+        name = encoded("handle", handle)
 
         def ask(line: Line) -> Call[JobStatus]:
             return (yield from self._answer(line, line.core.status(name), StatusKnown)).status
@@ -452,7 +429,7 @@ class Calls:
 
     def cancel(self, handle: str, address: Address | None = None) -> Call[bool]:
         """Ends a job, wherever it is; returns whether there was one to end."""
-        name = name_bytes("handle", handle)
+        name = encoded("handle", handle)
 
         def ask(line: Line) -> Call[bool]:
             yield from self._check_extended(line, "cancel a job for a client")
@@ -506,7 +483,7 @@ class Calls:
         addresses = self._servers.order(b"", self._now_s()) if address is None else [address]
         for one in addresses:
             try:
-                answer = yield from ask((yield Open(one)))
+                answer = yield from ask((yield from self._open(one)))
             except (CannotConnect, ConnectionLost, WaitTimeout) as error:
                 self._servers.failed(one, self._now_s())
                 errors.append(error)
@@ -598,8 +575,8 @@ def _is_for_another(error: GearpyError, wish: Wish) -> bool:
 
 
 def _all_failed(errors: list[GearpyError]) -> GearpyError:
-    if len(errors) == 1:
-        return errors[0]
+    if len(errors) == 1 or all(isinstance(error, ConnectionLost) for error in errors):
+        return errors[0]  # all alike if the client was closed
     return CannotConnect("no server of the list can be used: " + "; ".join(map(str, errors)))
 
 

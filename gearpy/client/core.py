@@ -326,7 +326,9 @@ class ClientCore:
         packet for all this, the server has to speak gearpy's.
         Raises InvalidArgument if a name holds a NUL, which ends it on the wire.
         """
-        submission = Submission(_name("function", function), _name("unique", unique), background)
+        submission = Submission(
+            checked_name("function", function), checked_name("unique", unique), background
+        )
         number, between = standard_submit(priority, background, options) or extended_submit(
             priority, background, options
         )
@@ -335,7 +337,7 @@ class ClientCore:
 
     def status(self, handle: bytes) -> StatusRequest:
         """Asks about a job.  Answered by StatusKnown, Refused or Lost."""
-        request = StatusRequest(_name("handle", handle))
+        request = StatusRequest(checked_name("handle", handle))
         self._ask(request, codec.request(p.GET_STATUS, handle))
         return request
 
@@ -368,7 +370,7 @@ class ClientCore:
 
     def cancel(self, handle: bytes) -> CancelRequest:
         """Ends a job.  Answered by Cancelled, Refused or Lost.  Takes a gearpy-server."""
-        request = CancelRequest(_name("handle", handle))
+        request = CancelRequest(checked_name("handle", handle))
         self._ask(request, codec.request(p.CANCEL_JOB, handle))
         return request
 
@@ -518,7 +520,8 @@ def _is_awaited(request: Request) -> bool:
     return not request.skippable or isinstance(request, ExtensionRequest)
 
 
-def _name(what: str, name: bytes) -> bytes:
+def checked_name(what: str, name: bytes) -> bytes:
+    """The name, if it can travel.  Raises InvalidArgument if it holds a NUL."""
     if b"\0" in name:
         raise InvalidArgument(f"the {what} {name!r} holds a NUL byte, which no {what} may")
     return name

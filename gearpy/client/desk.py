@@ -7,6 +7,7 @@ job.  Both are bells: who waits leaves something to call in ``waiting``, once.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 from gearpy.client.core import (
@@ -100,37 +101,38 @@ class JobNews(Bell):
         self.ending: Ending | None = None
         self.wants_words = callbacks.on_progress is not None
         self._callbacks = callbacks
-        self._untold: deque[Event] = deque()
+        self._untold: deque[Callable[[], object]] = deque()
         self._telling = False
 
     def hear(self, event: Event) -> bool:
         """Something came.  Returns whether there is a callback to call now."""
-        told = self._keep(event)
+        callback = self._keep(event)
         self.ring()
-        if told:
-            self._untold.append(event)
-        return told
+        if callback is not None:
+            self._untold.append(callback)
+        return callback is not None
 
-    def _keep(self, event: Event) -> bool:
-        """Returns whether there is a callback for it."""
+    def _keep(self, event: Event) -> Callable[[], object] | None:
+        """Returns what is to be called, if there is a callback for it."""
+        callbacks = self._callbacks
         match event:
             case Completed() | Failed() | Lost():
                 self.ending = event
-                return False
             case Progress(numerator=numerator, denominator=denominator, text=text):
-                said = text.decode("utf-8", "replace")
-                self.progress = JobProgress(numerator, denominator, said)
+                words = text.decode("utf-8", "replace")
+                self.progress = JobProgress(numerator, denominator, words)
                 self.progress_count += 1
-                return self._callbacks.on_progress is not None
+                if callbacks.on_progress is not None:
+                    return partial(callbacks.on_progress, numerator, denominator, words)
             case Data(data=data):
-                if self._callbacks.on_data is not None:
-                    return True
+                if callbacks.on_data is not None:
+                    return partial(callbacks.on_data, data)
                 self.parts.append(data)
-                return False
             case Warned(warning=warning):
                 self.warnings.append(warning)
-                return self._callbacks.on_warning is not None
-        return False
+                if callbacks.on_warning is not None:
+                    return partial(callbacks.on_warning, warning)
+        return None
 
     def next_callback(self) -> Callable[[], object] | None:
         """What is to be called next; None if that is nothing, or another thread calls already.
@@ -142,25 +144,11 @@ class JobNews(Bell):
         if self._telling or not self._untold:
             return None
         self._telling = True
-        return self._callback(self._untold.popleft())
+        return self._untold.popleft()
 
     def called_back(self) -> None:
         """The callback has returned, or raised."""
         self._telling = False
-
-    def _callback(self, event: Event) -> Callable[[], object]:
-        callbacks = self._callbacks
-        match event:
-            case Progress(numerator=numerator, denominator=denominator, text=text):
-                words = text.decode("utf-8", "replace")
-                return lambda: (
-                    callbacks.on_progress and callbacks.on_progress(numerator, denominator, words)
-                )
-            case Data(data=data):
-                return lambda: callbacks.on_data and callbacks.on_data(data)
-            case Warned(warning=warning):
-                return lambda: callbacks.on_warning and callbacks.on_warning(warning)
-        raise AssertionError("nothing else is told")
 
 
 @final

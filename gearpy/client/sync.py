@@ -20,16 +20,17 @@ from types import TracebackType
 from typing import Any, Final, TypeVar, Unpack, final
 
 from gearpy.address import RECEIVE_BYTES, Address, connect, connect_timeout_s, read_addresses
-from gearpy.client.calls import Call, Calls, JobCall, MapCall, Open, Pause, Step, Take, Wait
+from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait
 from gearpy.client.core import Event, JobStatus
 from gearpy.client.desk import Bell, Callbacks, Desk, JobNews, JobProgress, OnBytes, OnProgress
+from gearpy.client.jobs import FollowedJob, JobCall, MapCall
 from gearpy.client.line import SocketLine
 from gearpy.client.options import SubmitOptions
 from gearpy.client.servers import Servers
 from gearpy.client.wishes import Bytes, Unique, read_wish, read_wishes
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.priority import Priority
-from gearpy.protocol.codec import decoded, encoded
+from gearpy.protocol.codec import encoded
 from gearpy.stream import Stream
 
 TIMEOUT_S: Final = 30.0  # for the server's answers, which come at once where all is well
@@ -39,37 +40,15 @@ _Returned = TypeVar("_Returned")
 
 
 @final
-class ClientJob:
+class ClientJob(FollowedJob):
     """A job that was submitted in the foreground: its ``handle``, ``function`` and ``unique``.
 
     Made by ``Client.submit``.  Any thread may wait for it.
     """
 
     def __init__(self, client: "Client", job: JobCall) -> None:
-        self.function = decoded(job.wish.function)
-        self.unique = decoded(job.wish.unique)
+        super().__init__(job)
         self._client = client
-        self._job = job
-
-    @property
-    def handle(self) -> str:
-        """The server's name for the job."""
-        return self._job.handle
-
-    @property
-    def done(self) -> bool:
-        """Whether the end of the job has been read; only waiting for something reads."""
-        return self._job.news.ending is not None
-
-    @property
-    def last_progress(self) -> JobProgress | None:
-        """How far the job is, as far as that has been read; None if its worker said nothing."""
-        return self._job.news.progress
-
-    @property
-    def warnings(self) -> list[bytes]:
-        """The worker's warnings, as far as they have been read."""
-        return list(self._job.news.warnings)
 
     def result(self, timeout: float | None = None) -> bytes:
         """Waits for the end of the job and returns what its worker gave with WORK_COMPLETE.
@@ -169,9 +148,8 @@ class Client:
     def _begin(self) -> None:
         """No connections yet: in the beginning, and in a process that was forked."""
         self._pid = os.getpid()
-        self._mutex = (
-            threading.Lock()
-        )  # for all that is here; not held while anything is waited for
+        # For all that is here; not held while anything is waited for.
+        self._mutex = threading.Lock()
         self._lines: dict[Address, SocketLine] = {}
         self._interests: dict[SocketLine, int] = {}  # what the selector looks for
         self._opening: dict[Address, Bell] = {}
@@ -550,6 +528,7 @@ class Client:
             del self._lines[line.address]
             del self._interests[line]
             self._selector.unregister(line)
+            self._calls.gone(line, events)
 
     def _flush(self) -> None:
         for line in list(self._lines.values()):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from gearpy.client.core import checked_name
 from gearpy.client.options import Options, SubmitOptions, read_options
 from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
@@ -45,14 +46,14 @@ def read_wish(
 
     Raises InvalidArgument and TypeError for what can't be told to a server.
     """
-    key = name_bytes("unique", unique)
+    key = _name("unique", unique)
     if resubmit and not key:
         raise InvalidArgument(
             "resubmit=True takes a unique key: without one a job whose server went away could be"
             " done twice at the same time; give the job a unique"
         )
     return Wish(
-        name_bytes("function", function),
+        _name("function", function),
         encoded("data", data),
         key,
         _read_priority(priority),
@@ -81,7 +82,7 @@ def read_wishes(
 
     def wishes() -> Iterator[Wish]:
         for data in datas:
-            key = name_bytes("unique", unique(data)) if callable(unique) else first.unique
+            key = _name("unique", unique(data)) if callable(unique) else first.unique
             yield Wish(
                 first.function,
                 encoded("data", data),
@@ -95,12 +96,8 @@ def read_wishes(
     return wishes()
 
 
-def name_bytes(what: str, name: Bytes) -> bytes:
-    """A name as it goes over the wire.  Raises InvalidArgument if it holds a NUL."""
-    data = encoded(what, name)
-    if b"\0" in data:
-        raise InvalidArgument(f"the {what} {data!r} holds a NUL byte, which no {what} may")
-    return data
+def _name(what: str, name: Bytes) -> bytes:
+    return checked_name(what, encoded(what, name))
 
 
 def _read_priority(priority: int) -> Priority:

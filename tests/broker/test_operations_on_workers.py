@@ -177,7 +177,7 @@ def supervisor(floor: Floor, group: str | None, **state: Any) -> Wire:
 
 
 def told(floor: Floor, group: str, **command: Any) -> int:
-    answer = floor.shop.ask("tell_workers", group=group, command=command)
+    answer = floor.shop.ask("tell-workers", group=group, command=command)
     assert list(answer) == ["told"]
     return int(answer["told"])
 

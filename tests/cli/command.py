@@ -8,14 +8,9 @@ import select
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from gearpy.cli.main import gearpy as group
-from gearpy.testing.process import ServerProcess
-from gearpy.worker import Worker
-from gearpy.worker.functions import JobFunction
 
 LIMIT_S = 30.0
 GEARPY: Final = [sys.executable, "-m", "gearpy.cli.main"]
@@ -49,19 +44,6 @@ def start(
         )
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def working(server: ServerProcess, **functions: JobFunction) -> Iterator[None]:
-    worker = Worker(server.address)
-    for name, function in functions.items():
-        worker.register(name, function)
-    with contextlib.ExitStack() as stack:
-        thread = threading.Thread(target=worker.run)
-        thread.start()
-        stack.callback(thread.join, LIMIT_S)
-        stack.callback(worker.stop)
-        yield
 
 
 def printed(*arguments: str, server: str) -> tuple[str, str]:

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,15 +17,16 @@ from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
 from gearpy.version import VERSION
 from gearpy.worker import Job, Worker
-from tests.cli.command import GEARPY, LIMIT_S, gearpy, rows, start, working
+from tests.cli.command import GEARPY, LIMIT_S, gearpy, rows, start
 from tests.server.peer import RawPeer
+from tests.workers import working
 
 # ---- submit
 
 
 def test_the_result_goes_to_standard_output_unchanged(server: ServerProcess) -> None:
     everything = bytes(range(256))
-    with working(server, same=lambda job: job.data):
+    with working(server.address, same=lambda job: job.data):
         done = gearpy("submit", "same", "größe\n", "--server", server.address)
         assert (done.returncode, done.stdout, done.stderr) == (0, "größe\n".encode(), b"")
         done = gearpy("submit", "same", b"\xff\xfe", server=server.address)
@@ -56,7 +56,7 @@ def test_background_priority_and_unique(server: ServerProcess) -> None:
     submit("high", "--priority", "high")
     with Client(server.address) as client:
         assert client.status(low.removesuffix("\n")).known
-    with working(server, keep=keep):
+    with working(server.address, keep=keep):
         for _ in range(3):
             assert finished.acquire(timeout=LIMIT_S)
     assert seen == [(b"high", ""), (b"normal", ""), (b"low", "u1")]
@@ -66,7 +66,7 @@ def test_a_failed_job_is_a_sentence_and_exit_1(server: ServerProcess) -> None:
     def fails(job: Job) -> None:
         raise ValueError("no such photo")
 
-    with working(server, fails=fails):
+    with working(server.address, fails=fails):
         done = gearpy("submit", "fails", server=server.address)
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.endswith(b" failed: ValueError: no such photo\n")
@@ -80,7 +80,7 @@ def test_warnings_go_to_standard_error(server: ServerProcess) -> None:
         job.warn("two\n")
         return b"done"
 
-    with working(server, careful=careful):
+    with working(server.address, careful=careful):
         done = gearpy("submit", "careful", server=server.address)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"done", b"one\ntwo\n")
 
@@ -92,7 +92,7 @@ def test_progress_is_shown_on_a_terminal(server: ServerProcess) -> None:
         return b"done"
 
     reader, terminal = pty.openpty()
-    with working(server, steps=steps), open(reader, "rb", buffering=0) as screen:
+    with working(server.address, steps=steps), open(reader, "rb", buffering=0) as screen:
         process = subprocess.Popen(
             [*GEARPY, "submit", "steps", "x", "--server", server.address],
             stdout=subprocess.PIPE,
@@ -147,7 +147,7 @@ def test_an_interrupt_is_exit_130_without_a_traceback(server: ServerProcess) -> 
         assert going.wait(LIMIT_S)
 
     process = start("submit", "held", "x", "--server", server.address)
-    with working(server, held=held):
+    with working(server.address, held=held):
         assert entered.wait(LIMIT_S)
         process.send_signal(signal.SIGINT)
         output = process.communicate(timeout=LIMIT_S)
@@ -177,7 +177,7 @@ def test_status(server: ServerProcess) -> None:
             client.submit_background("held")
         client.submit_background("[red]not markup")
         client.submit_background("x" * 200)
-        with working(server, held=held):
+        with working(server.address, held=held):
             assert entered.wait(LIMIT_S)
             shown = gearpy("status", server=server.address)
             going.set()
@@ -235,7 +235,8 @@ def test_workers_that_say_how_they_are(server: ServerProcess) -> None:
         handle = client.submit_background("f")
         worker.send(p.GRAB_JOB)
         worker.expect(p.JOB_ASSIGN)
-        time.sleep(0.01)
+        while not client.operate("workers")["workers"][0]["missed"]:
+            pass
         shown = gearpy("workers", server=server.address)
         as_json = gearpy("workers", "--json", server=server.address)
     assert (shown.returncode, shown.stderr) == (0, b"")

@@ -22,9 +22,10 @@ from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
 from gearpy.version import VERSION
 from gearpy.worker import Job
-from tests.cli.command import LIMIT_S, OnTerminal, gearpy, printed, rows, working
+from tests.cli.command import LIMIT_S, OnTerminal, gearpy, printed, rows
 from tests.client.other_servers import LIKE_GEARMAND, scripted
 from tests.server.peer import RawPeer
+from tests.workers import working
 
 KEPT: Final = {"attempts": 1, "keep_s": 1000}
 
@@ -77,7 +78,7 @@ def dead_letters(client: Client, server: ServerProcess, *payloads: str) -> list[
             last.set()
         raise ValueError("no such\nphoto \x1b[2J")
 
-    with working(server, photo=fail):
+    with working(server.address, photo=fail):
         assert last.wait(LIMIT_S)
     return handles
 
@@ -175,7 +176,7 @@ def test_the_result_of_a_job_that_is_kept(client: Client, server: ServerProcess)
         job.progress(1, 2)
         return job.data.upper()
 
-    with working(server, upper=upper):
+    with working(server.address, upper=upper):
         job = client.submit("upper", "abc")
         assert job.result(LIMIT_S) == b"ABC"
     page = [line.rstrip() for line in done("job", job.handle, server=server.address).splitlines()]
@@ -288,7 +289,7 @@ def test_clear_cancels_what_waits(client: Client, server: ServerProcess) -> None
         entered.set()
         assert going.wait(LIMIT_S)
 
-    with working(server, held=held):
+    with working(server.address, held=held):
         client.submit_background("held")
         assert entered.wait(LIMIT_S)
         client.submit_background("held")

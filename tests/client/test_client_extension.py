@@ -16,7 +16,7 @@ from gearpy.protocol.codec import response
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job
 from tests.client.other_servers import LIKE_GEARMAND, LIMIT_S, SILENT, Answers, says, scripted
-from tests.client.workers import Held, working
+from tests.workers import Held, working
 
 OTHERS = pytest.mark.parametrize("answers", [LIKE_GEARMAND, SILENT], ids=["gearmand", "silent"])
 

@@ -22,7 +22,7 @@ from gearpy.errors import (
 from gearpy.priority import Priority
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
-from tests.client.workers import Held, upper, working
+from tests.workers import Held, upper, working
 
 LIMIT_S = 30.0  # by which everything that a test waits for has happened
 
@@ -213,6 +213,16 @@ def test_a_callback_may_ask_for_more(server: ServerProcess) -> None:
         )
         assert job.result(LIMIT_S) == b"done"
     assert results == [b"1", b"2"]
+
+
+def test_what_makes_the_jobs_may_ask_the_client(server: ServerProcess) -> None:
+    with Client(server.address) as client:
+
+        def echoed() -> Iterator[bytes]:
+            for number in range(10):
+                yield client.echo(str(number))
+
+        assert len(set(client.submit_many_background("f", echoed()))) == 10
 
 
 def test_what_a_callback_raises_comes_out_and_harms_nothing(server: ServerProcess) -> None:

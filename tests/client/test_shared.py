@@ -11,8 +11,8 @@ from gearpy.client import AsyncClient, Client
 from gearpy.errors import CannotConnect, ConnectionLost, WaitTimeout
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job
-from tests.client.workers import Held, upper, working
 from tests.proxy import proxy
+from tests.workers import Held, upper, working
 
 LIMIT_S = 30.0
 

@@ -13,7 +13,7 @@ from gearpy.protocol.codec import response, split, unpacked
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job
 from tests.client.other_servers import LIKE_GEARMAND, LIMIT_S, SILENT, Answers, says, scripted
-from tests.client.workers import working
+from tests.workers import working
 
 EXTENDED: Answers = {
     **SILENT,

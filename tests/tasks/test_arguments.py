@@ -32,7 +32,7 @@ def draw(
     return Size(width)
 
 
-def plain(a, b=2): ...  # type: ignore[no-untyped-def]
+def plain(a, b=2): ...  # type: ignore[no-untyped-def]  # as some write them
 
 
 def kinds(
@@ -166,6 +166,7 @@ class Later:
     x: int
 
 
+# What is wrong with it is under test.
 def undefined(a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 
@@ -11,6 +11,7 @@ from gearpy.tasks import Tasks, current_job
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Worker
 from tests.client.other_servers import LIKE_GEARMAND, scripted
+from tests.workers import running
 
 LIMIT_S = 30.0
 
@@ -26,11 +27,7 @@ def tasks(server: ServerProcess) -> Iterator[Tasks]:
 def working(server: ServerProcess, tasks: Tasks) -> Iterator[None]:
     worker = Worker(server.address)
     tasks.register(worker)
-    with ExitStack() as stack:
-        thread = threading.Thread(target=worker.run)
-        thread.start()
-        stack.callback(thread.join, LIMIT_S)
-        stack.callback(worker.stop)
+    with running(worker):
         yield
 
 

@@ -11,7 +11,7 @@ import pytest
 from gearpy.client import Client
 from gearpy.errors import CannotListen, InvalidArgument, JobFailed, SettingError
 from gearpy.testing.server import LocalServer
-from tests.client.workers import Held, upper, working
+from tests.workers import Held, upper, working
 
 LIMIT_S = 30.0
 

@@ -5,8 +5,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.proxy import proxy
 from tests.tls import tls_front
+from tests.workers import running, upper
 
 LIMIT_S = 30.0
 
@@ -25,32 +25,6 @@ LIMIT_S = 30.0
 @pytest.fixture(params=[1, 4], ids=["inline", "threads"])
 def concurrency(request: pytest.FixtureRequest) -> int:
     return int(request.param)
-
-
-@contextmanager
-def running(worker: Worker) -> Iterator[None]:
-    """The worker in a thread, until the end of the block."""
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            worker.run()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    with ExitStack() as stack:
-        thread.start()
-        stack.callback(thread.join, LIMIT_S)
-        stack.callback(worker.stop)
-        yield
-    assert not thread.is_alive()
-    if errors:
-        raise errors[0]
-
-
-def upper(job: Job) -> bytes:
-    return job.data.upper()
 
 
 def test_many_jobs_side_by_side(server: ServerProcess, concurrency: int) -> None:

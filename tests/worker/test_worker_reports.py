@@ -112,7 +112,7 @@ def test_a_server_understands_all_of_it() -> None:
     (attempt,) = broker.engine.describe(job).log
     assert attempt.usage == (1.5, 80_000_000)
     answer, _ = broker.operations.answer(
-        b'{"do": "tell_workers", "group": "m*", "command": {"scale": 4}}'
+        b'{"do": "tell-workers", "group": "m*", "command": {"scale": 4}}'
     )
     assert answer == b'{"told":1}'
     exchange()

@@ -195,5 +195,5 @@ _VERBS: Final[dict[str, Callable[[Books, Wish, Act], Wish | None]]] = {
     "functions": _functions,
     "count": _count,
     "workers": _workers,
-    "tell_workers": _tell_workers,
+    "tell-workers": _tell_workers,
 }

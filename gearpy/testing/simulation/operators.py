@@ -108,4 +108,4 @@ class Operator(Peer):
 
     def _tell_workers(self) -> None:
         group = self.rng.choice((_EVERYTHING, "worker[12]"))
-        self._ask("tell_workers", group=group, command={"scale": self.rng.randrange(10)})
+        self._ask("tell-workers", group=group, command={"scale": self.rng.randrange(10)})
