@@ -1,6 +1,9 @@
 """Fixtures for all tests."""
 
+import faulthandler
+import threading
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -8,6 +11,24 @@ from hypothesis import settings
 from gearpy.testing.process import ServerProcess
 
 pytest_plugins = ["pytester"]
+
+LIMIT_S: Final = 30.0
+_EXIT_LIMIT_S: Final = 60.0
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays() -> Iterator[None]:
+    """A thread that outlives its test disturbs the next ones, and may keep Python from ending."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(LIMIT_S)
+        assert not thread.is_alive(), f"{thread} goes on after its test"
+
+
+def pytest_unconfigure() -> None:
+    """Python that does not end tells where it hangs, and ends then."""
+    faulthandler.dump_traceback_later(_EXIT_LIMIT_S, exit=True, file=2)
 
 
 @pytest.fixture

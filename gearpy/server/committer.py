@@ -200,5 +200,9 @@ class Committer:
         for timer in (self._pause, self._look, self._glanced):
             if timer is not None:
                 timer.cancel()
+
+    def end(self) -> None:
+        """Waits for the end of the thread; nothing uses the store any more."""
+        self._over = True
         self._orders.put(None)
         self._thread.join()

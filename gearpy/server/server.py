@@ -157,6 +157,8 @@ class Server:
                 self._catch_signals(stack)  # first in, last out: each signal finds its handler
             if self._store is not None:
                 stack.callback(self._store.close)
+                assert self._committer is not None, "there is a store"
+                stack.callback(self._committer.end)
                 await self._restore(self._store)
                 if self.wishes.now:
                     return self.wishes.exit_code  # it can't be written

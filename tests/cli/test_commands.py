@@ -123,7 +123,7 @@ def test_the_server_goes_away(server: ServerProcess) -> None:
     def kill(job: Job) -> None:
         server.kill()
 
-    worker = Worker(server.address)
+    worker = Worker(server.address, reconnect=False)
     worker.register("kill", kill)
     thread = threading.Thread(target=_run_to_any_end, args=(worker,))
     thread.start()
