@@ -1,14 +1,39 @@
 """Workers in threads of the test, for whoever needs a job done."""
 
+import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final, Literal, cast
 
-from gearpy.worker import Job, Worker
+from gearpy.worker import AsyncWorker, Job, Worker
 from gearpy.worker.functions import JobFunction
 
 LIMIT_S: Final = 30.0
+
+
+Kind = Literal["inline", "threads", "asyncio"]
+KINDS: Final[tuple[Kind, ...]] = ("inline", "threads", "asyncio")
+
+
+class _Looped:
+    """An ``AsyncWorker`` behind the blocking one's face: each ``run`` has a loop of its own."""
+
+    def __init__(self, worker: AsyncWorker) -> None:
+        self._worker = worker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._worker, name)
+
+    def run(self, *, burst: bool = False) -> None:
+        asyncio.run(self._worker.run(burst=burst))
+
+
+def worker_of(kind: Kind, servers: Any, **more: Any) -> Worker:
+    """A worker of that kind, so that a scenario is written once for all of them."""
+    if kind == "asyncio":
+        return cast(Worker, _Looped(AsyncWorker(servers, **{"concurrency": 4, **more})))
+    return Worker(servers, **{"concurrency": 1 if kind == "inline" else 4, **more})
 
 
 @contextlib.contextmanager

@@ -12,15 +12,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar, Unpack, final
 
-from gearpy.address import (
-    Address,
-    connect_timeout_s,
-    read_addresses,
-    reason_of,
-    tls_context,
-    tune,
-    unreachable,
-)
+from gearpy.address import Address, connect_timeout_s, read_addresses, reason_of
 from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait
 from gearpy.client.core import ClientCore, Event, JobStatus
 from gearpy.client.desk import Bell, Callbacks, Desk, JobProgress, OnBytes, OnProgress
@@ -32,6 +24,7 @@ from gearpy.client.wishes import Bytes, Unique, read_wish, read_wishes
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.priority import Priority
 from gearpy.protocol.codec import encoded
+from gearpy.transport import connect_transport
 
 _Returned = TypeVar("_Returned")
 
@@ -330,24 +323,10 @@ class AsyncClient:
             opening.exception()  # those who wanted it may be gone; then nobody else looks at it
 
     async def _connect(self, address: Address) -> "_Line":
-        loop = asyncio.get_running_loop()
-        made = loop.create_future
-        context = None if address.tls is None else tls_context(address.tls)
-        try:
-            async with asyncio.timeout(self._connect_s):
-                if address.path:
-                    _, line = await loop.create_unix_connection(
-                        lambda: _Line(address, self._hear, made()), address.path
-                    )
-                else:
-                    _, line = await loop.create_connection(
-                        lambda: _Line(address, self._hear, made()),
-                        address.host,
-                        address.port,
-                        ssl=context,
-                    )
-        except (OSError, UnicodeError) as error:
-            raise unreachable(address, error, self._connect_s) from error
+        made = asyncio.get_running_loop().create_future
+        line = await connect_transport(
+            address, self._connect_s, lambda: _Line(address, self._hear, made())
+        )
         self._lines[address] = line
         return line
 
@@ -410,8 +389,6 @@ class _Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if not self.address.path:
-            tune(transport.get_extra_info("socket"))
 
     def flush(self) -> None:
         data = self.core.take()

@@ -1,12 +1,14 @@
 """Do the jobs of Gearman servers.
 
 ``core`` is one connection's conversation and ``roster`` which jobs a worker takes and begins, both
-without I/O; ``functions`` is what a registered function is given and how its answer is sent.
-``sync`` (with ``line``, ``costs`` and ``heartbeat``) is the blocking worker around them.  ``crew``
-is which processes a supervisor starts and stops.
+without I/O; ``functions`` is what a registered function is given and how its answer is sent, and
+``registry`` where they are registered.  ``sync`` (with ``line``) is the blocking worker around
+them, ``aio`` that of asyncio; both use ``places``, ``threads``, ``costs`` and ``heartbeat``.
+``crew`` is which processes a supervisor starts and stops.
 """
 
+from gearpy.worker.aio import AsyncWorker
 from gearpy.worker.functions import Job
 from gearpy.worker.sync import Worker
 
-__all__ = ["Job", "Worker"]
+__all__ = ["AsyncWorker", "Job", "Worker"]

@@ -93,7 +93,7 @@ class WorkerCore:
     example a function's name: such a worker would wait in vain.
 
     ``extended`` is whether the server speaks gearpy's own packets.  Nothing more is sent of a job
-    that it said was cancelled.
+    that it said was cancelled; ``cancels`` counts how often it did.
 
     ``commands`` are what the server was asked to tell this worker, which said that it is a
     supervisor; take them from the left.
@@ -106,6 +106,7 @@ class WorkerCore:
         self.stopping = False
         self.extended = False
         self._held: dict[bytes, bool] = {}  # by handle, whether it was cancelled
+        self.cancels = 0
         self.commands: deque[dict[str, Any]] = deque(maxlen=_COMMANDS_MAX)
         self._parser = PacketParser(p.RES, ASSIGNMENT_BYTES_MAX)
         self._output: deque[bytes] = deque()
@@ -127,8 +128,7 @@ class WorkerCore:
             self._put(p.CAN_DO_TIMEOUT, function, b"%d" % timeout_ms)
         else:
             self._put(p.CAN_DO, function)
-        if self.state is State.ASLEEP:
-            self.state = State.AWAKE
+        self.wake()
 
     def cant_do(self, function: bytes) -> None:
         """Takes back what ``can_do`` said."""
@@ -162,6 +162,11 @@ class WorkerCore:
         """Asks for a job."""
         self._put(p.GRAB_JOB_UNIQ)
         self.state = State.GRABBING
+
+    def wake(self) -> None:
+        """Asks again though it sleeps, and the server did not call."""
+        if self.state is State.ASLEEP:
+            self.state = State.AWAKE
 
     def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes = b"") -> None:
         """Tells how far a job is; in words, too, where the server has an ear for them."""
@@ -281,6 +286,7 @@ class WorkerCore:
             handle = codec.trimmed(body)
             if handle in self._held:  # otherwise it is late news
                 self._held[handle] = True
+                self.cancels += 1
         elif number == p.WORKER_COMMAND:
             with suppress(MalformedPacket):  # as one that a newer server tells in another way
                 self.commands.append(codec.unpacked("WORKER_COMMAND", body))

@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, final
 
@@ -27,7 +27,7 @@ class Reporter(Protocol):
     """Where a running job's news go; each is sent at once.  Raises ConnectionLost.
 
     ``cancelled`` is the other way round: whether the server has said that of the job by now.  It
-    does not wait, and raises nothing.
+    does not wait, and raises nothing.  ``drained`` waits until not much is under way any more.
     """
 
     def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes) -> None: ...
@@ -37,6 +37,8 @@ class Reporter(Protocol):
     def warning(self, handle: bytes, warning: bytes) -> None: ...
 
     def cancelled(self, handle: bytes) -> bool: ...
+
+    async def drained(self) -> None: ...
 
 
 @final
@@ -116,6 +118,15 @@ class Job:
     def warn(self, message: bytes | str) -> None:
         """Sends a warning; the job goes on."""
         self._reporter.warning(self._handle, encoded("a warning", message))
+
+    async def drained(self) -> None:
+        """Waits until the server has taken most of what was sent.
+
+        Only a coroutine function of an ``AsyncWorker`` needs this, after each part of much: there,
+        what is sent waits in memory.  Everywhere else sending is what waits, and this does not.
+        Raises ConnectionLost.
+        """
+        await self._reporter.drained()
 
 
 JobFunction = Callable[..., Any]
@@ -263,6 +274,20 @@ def perform(
         else:
             answer = registration.call(job)
         return Returned(registration.encode(answer))
+    except Exception as error:
+        return raised(job, error)
+
+
+async def perform_async(
+    registration: Registration,
+    job: Job,
+    middlewares: Sequence[Middleware],
+    call: Callable[[], Awaitable[Any]],
+) -> Returned | Raised:
+    """The same for an event loop: awaits what ``call`` gives, inside of the middlewares, which are
+    coroutine functions."""
+    try:
+        return Returned(registration.encode(await _around(middlewares, job, call)))
     except Exception as error:
         return raised(job, error)
 

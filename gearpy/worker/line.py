@@ -59,6 +59,9 @@ class WorkerLine:
                     self.read()
         return self.core.is_cancelled(handle)
 
+    async def drained(self) -> None:
+        """What is reported was sent when that returned."""
+
     def _say(self, put: Callable[[], None]) -> None:
         with self.lock:
             put()

@@ -4,7 +4,8 @@ roster.join(core), leave(core)        a connection is there, or gone
 roster.deal()                         asks for as many jobs as can be taken, server by server
 roster.received(core, assignments)    jobs came
 roster.next_work() -> Work            the next one to begin, as long as there is room
-roster.finished(work)                 its function has returned
+roster.finished(done)                 its function has returned
+roster.idle                           whether no server has another job
 roster.stop()                         no more jobs; ``stopped`` says when there is nothing left
 """
 
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from gearpy.errors import RemoteProtocolError
+from gearpy.protocol.codec import decoded
 from gearpy.worker.core import Assignment, WorkerCore
-from gearpy.worker.functions import Registration
+from gearpy.worker.costs import Cost
+from gearpy.worker.functions import Raised, Registration, Returned
 
 # Where jobs take less than this, the next one is fetched while one runs: the way to the server and
 # back would take as long.  Where they take longer, another worker is to have it instead.
@@ -33,6 +36,24 @@ class Work:
     registration: Registration
     lost: bool = False
 
+    @property
+    def handle(self) -> str:
+        """For people."""
+        return decoded(self.assignment.handle)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The function of a job has returned, or was stopped."""
+
+    work: Work
+    outcome: Returned | Raised
+    cost: Cost
+
+
+# For a log: takes the job's handle.
+TOO_LATE: Final = "job %s is done, but its server was gone meanwhile and gives it to another worker"
+
 
 @final
 class Roster:
@@ -40,12 +61,18 @@ class Roster:
 
     A server is asked only when there is room for what it may give: so no job waits here while
     another worker could do it, but one where jobs are short.
+
+    In a ``burst`` every end of a job is a reason to ask again: it may have submitted others, and a
+    server that says so is not always heard before that end.
     """
 
-    def __init__(self, functions: Mapping[bytes, Registration], slots: int) -> None:
+    def __init__(
+        self, functions: Mapping[bytes, Registration], slots: int, *, burst: bool = False
+    ) -> None:
         self.running: dict[Work, None] = {}
         self._functions = functions
         self._slots = slots
+        self._burst = burst
         self._cores: deque[WorkerCore] = deque()
         self._waiting: deque[Work] = deque()
         self._held: Counter[bytes] = Counter()  # by function
@@ -135,11 +162,30 @@ class Roster:
                 return work
         return None
 
-    def finished(self, work: Work, elapsed_s: float) -> None:
-        """The function of a job has returned."""
-        self._slowest_s = max(elapsed_s, self._slowest_s * _FORGETS)
+    def finished(self, done: Done) -> bool:
+        """The function of a job has returned: tells its server.  False if that gave the job to
+        another worker meanwhile."""
+        work, cost, core = done.work, done.cost, done.work.core
+        handle = work.assignment.handle
+        self._slowest_s = max(cost.elapsed_s, self._slowest_s * _FORGETS)
         del self.running[work]
+        if not work.lost:
+            if cost.matters:
+                core.usage(handle, cost.cpu_s, cost.memory_bytes)
+            if isinstance(done.outcome, Returned):
+                core.complete(handle, done.outcome.result)
+            else:
+                core.exception(handle, done.outcome.exception)
         self._let_go(work)
+        if self._burst:
+            for each in self._cores:
+                each.wake()
+        return not work.lost
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held, and all servers there are have no more jobs for this worker."""
+        return not self.running and not self._waiting and all(core.asleep for core in self._cores)
 
     def stop(self) -> None:
         """No more jobs; those that are held are to be done."""

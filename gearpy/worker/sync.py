@@ -1,71 +1,37 @@
-"""The blocking worker: a roster of jobs on sockets, with a function running here or in threads."""
+"""The blocking worker: a roster of jobs on sockets, whose functions run here, in threads or in
+processes."""
 
 import contextlib
 import logging
 import math
 import queue
-import random
 import selectors
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Final, TypeVar, final
+from typing import Final, final
 
-from gearpy.address import (
-    RECEIVE_BYTES,
-    Address,
-    connect,
-    connect_timeout_s,
-    read_addresses,
-    tls_context,
-)
-from gearpy.errors import (
-    CannotConnect,
-    ConnectionLost,
-    GearpyError,
-    InvalidArgument,
-    RemoteProtocolError,
-)
-from gearpy.pauses import pause_s
+from gearpy.address import RECEIVE_BYTES, connect, connect_timeout_s
+from gearpy.errors import CannotConnect, ConnectionLost, GearpyError, RemoteProtocolError
 from gearpy.stream import Stream
-from gearpy.worker.costs import Cost, measured
-from gearpy.worker.functions import (
-    Codec,
-    CodecName,
-    Job,
-    JobFunction,
-    Middleware,
-    Raised,
-    Registration,
-    Returned,
-    close_loop,
-    perform,
-    registration,
-)
+from gearpy.worker.costs import measured
+from gearpy.worker.functions import Job, Returned, close_loop, perform
 from gearpy.worker.heartbeat import Heartbeat
 from gearpy.worker.line import WorkerLine
-from gearpy.worker.roster import Roster, Work
+from gearpy.worker.places import FOR_NOW, Place
+from gearpy.worker.registry import STOP_TIMEOUT_S, TIMEOUT_S, Registry
+from gearpy.worker.roster import TOO_LATE, Done, Roster, Work
+from gearpy.worker.threads import Threads
 
 log: Final = logging.getLogger("gearpy.worker")
 
-TIMEOUT_S: Final = 30.0
-STOP_TIMEOUT_S: Final = 60.0
-
-# What a server says that may take this worker later.
-_FOR_NOW: Final = ("TOO_MANY_CONNECTIONS", "SHUTTING_DOWN")
-
-_SOON: Final = 0.1
-
-_Function = TypeVar("_Function", bound=JobFunction)
-_Hook = TypeVar("_Hook", bound=Callable[[], object])
-
 
 @final
-class Worker:
+class Worker(Registry):
     """Does the jobs of Gearman servers.
 
     ``servers`` are as with ``Client``: one, several behind commas, a list, or None for what
@@ -96,88 +62,10 @@ class Worker:
         stop_timeout: float | None = STOP_TIMEOUT_S,
         reconnect: bool = True,
     ) -> None:
-        if concurrency < 1:
-            raise InvalidArgument(f"concurrency is a number of jobs from 1 on, not {concurrency}")
-        self._addresses = read_addresses(servers)
-        self._concurrency = concurrency
-        self._timeout_s = timeout
-        self._stop_timeout_s = stop_timeout
-        self._reconnect = reconnect
-        self._functions: dict[bytes, Registration] = {}
-        self._middlewares: list[Middleware] = []
-        self._start_hooks: list[Callable[[], object]] = []
-        self._stop_hooks: list[Callable[[], object]] = []
+        super().__init__(servers, concurrency, timeout, stop_timeout, reconnect)
         self._stopping = False
         self._waker: socket.socket | None = None
         self._waker_lock = threading.Lock()
-
-    def register(
-        self,
-        name: str | bytes,
-        function: JobFunction,
-        timeout: float | None = None,
-        *,
-        concurrency: int | None = None,
-        codec: CodecName | Codec | None = None,
-    ) -> None:
-        """From the next ``run`` on, jobs of ``name`` are done by ``function``.
-
-        It is called with a ``Job`` and returns the result: bytes, str (sent as UTF-8) or None (an
-        empty result).  With a ``codec`` it is called with the decoded payload instead, and with the
-        ``Job`` behind that if it has a parameter ``job``; what it returns is encoded.  A codec is
-        "json", "bytes", or an object with ``encode(value)`` and ``decode(data)``.  It may be a
-        coroutine function.  If it raises an exception, or the payload can't be decoded, the client
-        is told type and message (WORK_EXCEPTION), the traceback is logged, and the worker goes on.
-
-        ``timeout`` is in seconds.  A coroutine is cancelled then, and the job fails.  A plain
-        function can't be stopped in its thread: there the server gives the job to another worker
-        after that time, but after less than one second in no case, and what the function returns
-        later is for nobody.  (It is sent in milliseconds, as gearmand has it: a server that was
-        started with ``--timeout-unit s`` would take these for seconds.)
-
-        ``concurrency`` is how many jobs of this function run at a time, beside what the worker
-        allows.  Raises InvalidArgument for a bad name, timeout, concurrency or codec.
-        """
-        made = registration(name, function, timeout, concurrency, codec)
-        self._functions[made.name] = made
-
-    def function(
-        self,
-        name: str | bytes,
-        *,
-        timeout: float | None = None,
-        concurrency: int | None = None,
-        codec: CodecName | Codec | None = None,
-    ) -> Callable[[_Function], _Function]:
-        """Registers what stands below: ``@worker.function("resize", timeout=60)``.
-
-        The function stays what it is.  See ``register``.
-        """
-
-        def decorate(function: _Function) -> _Function:
-            self.register(name, function, timeout, concurrency=concurrency, codec=codec)
-            return function
-
-        return decorate
-
-    def use(self, middleware: Middleware) -> Middleware:
-        """Puts something around every job: ``middleware(job, call_next)`` is called instead of the
-        function, and returns what ``call_next()`` returns, or something else, or raises.
-
-        The first one is the outermost.  May be written as a decorator.
-        """
-        self._middlewares.append(middleware)
-        return middleware
-
-    def on_start(self, hook: _Hook) -> _Hook:
-        """Has ``run`` call this before it connects: to open a database, for example."""
-        self._start_hooks.append(hook)
-        return hook
-
-    def on_stop(self, hook: _Hook) -> _Hook:
-        """Has ``run`` call this before it returns, however it ends; the last one first."""
-        self._stop_hooks.append(hook)
-        return hook
 
     def run(self, *, burst: bool = False) -> None:
         """Connects and does jobs, until ``stop`` is called or SIGTERM or SIGINT arrives.
@@ -194,11 +82,7 @@ class Worker:
         InvalidArgument if nothing is registered; what a hook raises; and, with ``reconnect=False``
         or ``burst``, CannotConnect and ConnectionLost.
         """
-        if not self._functions:
-            raise InvalidArgument("this worker can do nothing: register a function before run()")
-        for address in self._addresses:
-            if address.tls is not None:
-                tls_context(address.tls)  # files that are no good do not get better
+        self._check()
         with self._woken_by_signals() as woken, contextlib.ExitStack() as hooks:
             try:
                 for hook in self._start_hooks:
@@ -282,32 +166,16 @@ def _on_alarm(_number: int, _frame: FrameType | None) -> None:
     raise _TimeUp
 
 
-@dataclass(slots=True)
-class _Place:
-    """A server, and how it is with its connection."""
-
-    address: Address
-    failures: int = 0
-    due_s: float = -math.inf  # when to try next; math.inf while there is one, or one is tried
-
-
 @dataclass(frozen=True, slots=True)
 class _Connected:
-    place: _Place
+    place: Place
     stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
 class _Unreachable:
-    place: _Place
+    place: Place
     error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    work: Work
-    outcome: Returned | Raised
-    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,17 +196,16 @@ class _Run:
         self._functions = dict(worker._functions)  # what comes later is for the next run
         self._middlewares = tuple(worker._middlewares)
         self._inline = worker._concurrency == 1
-        self._roster = Roster(self._functions, worker._concurrency)
-        self._places = [_Place(address) for address in worker._addresses]
+        self._roster = Roster(self._functions, worker._concurrency, burst=burst)
+        self._places = [Place(address) for address in worker._addresses]
         self._connect_s = connect_timeout_s(worker._addresses, worker._timeout_s)
-        self._lines: dict[WorkerLine, _Place] = {}
+        self._lines: dict[WorkerLine, Place] = {}
         self._by_core: dict[object, WorkerLine] = {}
-        self._inbox: queue.SimpleQueue[_Connected | _Unreachable | _Done | _Worse]
+        self._inbox: queue.SimpleQueue[_Connected | _Unreachable | Done | _Worse]
         self._inbox = queue.SimpleQueue()
         self._over = False  # nobody looks into the inbox any more
         self._over_lock = threading.Lock()
-        self._to_threads: queue.SimpleQueue[tuple[Work, Job] | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads = Threads(worker._concurrency, close_loop)
         self._selector = selectors.DefaultSelector()
         self._selector.register(woken, selectors.EVENT_READ)
         self._stopping = False
@@ -349,8 +216,7 @@ class _Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _thread in self._threads:
-            self._to_threads.put(None)
+        self._threads.close()
         close_loop()
         self._selector.close()
         for line in self._lines:
@@ -383,16 +249,15 @@ class _Run:
             self._wait()
 
     def _finished(self) -> bool:
-        if self._burst and not self._stopping and self._idle():
+        if (
+            self._burst
+            and not self._stopping
+            and len(self._lines) == len(self._places)
+            and self._roster.idle
+        ):
             self._begin_stop()
             self._speak()
         return self._stopping and self._roster.stopped
-
-    def _idle(self) -> bool:
-        """Whether all servers are there, and have no more jobs for this worker."""
-        return len(self._lines) == len(self._places) and all(
-            line.core.asleep and not line.core.load for line in self._lines
-        )
 
     def _stop_if_wanted(self) -> None:
         if self._worker._stopping and not self._stopping:
@@ -420,7 +285,7 @@ class _Run:
                 # In a thread: the others' jobs are not to wait for a server that does not answer.
                 threading.Thread(target=self._connect, args=(place,), daemon=True).start()
 
-    def _connect(self, place: _Place) -> None:
+    def _connect(self, place: Place) -> None:
         try:
             stream = Stream(connect(place.address, self._connect_s))
         except Exception as error:
@@ -429,7 +294,7 @@ class _Run:
         if not self._tell(_Connected(place, stream)):
             stream.close()
 
-    def _tell(self, news: _Connected | _Unreachable | _Done | _Worse) -> bool:
+    def _tell(self, news: _Connected | _Unreachable | Done | _Worse) -> bool:
         """Something for the thread that runs; False if it has ended."""
         with self._over_lock:
             if self._over:
@@ -438,7 +303,7 @@ class _Run:
         self._wake()
         return True
 
-    def _joined(self, place: _Place, stream: Stream) -> None:
+    def _joined(self, place: Place, stream: Stream) -> None:
         line = WorkerLine(place.address, stream, self._worker._timeout_s, reads_itself=self._inline)
         self._lines[line] = place
         self._by_core[line.core] = line
@@ -454,18 +319,12 @@ class _Run:
         self._selector.unregister(line)
         line.close()
         self._roster.leave(line.core)
-        if line.heard and line.core.refusal is None:
-            # It was there just now, and may be there again: a first look after a tenth of a pause.
-            place.failures = 0
-            self._try_again(place, error, _SOON)
-        else:
-            self._try_again(place, error)
+        self._try_again(place, error, was_there=line.heard and line.core.refusal is None)
 
-    def _try_again(self, place: _Place, error: GearpyError, share: float = 1.0) -> None:
+    def _try_again(self, place: Place, error: GearpyError, *, was_there: bool = False) -> None:
         if self._burst or not self._worker._reconnect:
             raise error
-        place.failures += 1
-        place.due_s = time.monotonic() + share * pause_s(place.failures, random.random())
+        place.failed(time.monotonic(), was_there=was_there)
         if place.failures == 1 and not self._stopping:
             log.warning("%s; this worker tries again until it is there", error)
 
@@ -505,50 +364,34 @@ class _Run:
                     line.lose(f"{line.address} does not speak Gearman: {error}")
 
     def _to_thread(self, work: Work) -> None:
-        if len(self._threads) < min(self._worker._concurrency, len(self._roster.running)):
-            # Daemons: one that hangs must not keep a worker that was stopped from ending.
-            thread = threading.Thread(target=self._perform_all, daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        self._to_threads.put((work, self._job(work)))
+        job = self._job(work)
 
-    def _perform_all(self) -> None:
-        try:
-            while (given := self._to_threads.get()) is not None:
-                self._tell(self._perform(*given))
-        except BaseException as error:
-            self._tell(_Worse(error))
-        finally:
-            close_loop()
+        def call() -> None:
+            news: Done | _Worse
+            try:
+                news = self._perform(work, job)
+            except BaseException as error:
+                news = _Worse(error)
+            self._tell(news)
+
+        self._threads.give(call, len(self._roster.running))
 
     def _job(self, work: Work) -> Job:
         return Job(self._by_core[work.core], work.assignment)
 
-    def _perform(self, work: Work, job: Job) -> _Done:
+    def _perform(self, work: Work, job: Job) -> Done:
         with measured() as cost:
             outcome = perform(work.registration, job, self._middlewares)
-        return _Done(work, outcome, cost)
+        return Done(work, outcome, cost)
 
-    def _finish(self, done: _Done) -> None:
+    def _finish(self, done: Done) -> None:
         """The function of a job has returned: tells its server."""
-        work, core, handle = done.work, done.work.core, done.work.assignment.handle
         self._heartbeat.count(isinstance(done.outcome, Returned))
-        line = self._by_core.get(core)
-        if line is None or work.lost:
-            log.warning(
-                "job %s is done, but its server was gone meanwhile and gives it to another worker",
-                handle.decode("utf-8", "replace"),
-            )
-            self._roster.finished(work, done.cost.elapsed_s)
-            return
-        with line.lock:
-            if done.cost.matters:
-                core.usage(handle, done.cost.cpu_s, done.cost.memory_bytes)
-            if isinstance(done.outcome, Returned):
-                core.complete(handle, done.outcome.result)
-            else:
-                core.exception(handle, done.outcome.exception)
-            self._roster.finished(work, done.cost.elapsed_s)
+        line = self._by_core.get(done.work.core)
+        with contextlib.nullcontext() if line is None else line.lock:
+            in_time = self._roster.finished(done)
+        if not in_time:
+            log.warning(TOO_LATE, done.work.handle)
 
     # ---- moving bytes
 
@@ -564,7 +407,7 @@ class _Run:
             line.write()
             refusal = line.core.refusal
             if refusal is not None:
-                if refusal.code not in _FOR_NOW or not self._worker._reconnect:
+                if refusal.code not in FOR_NOW or not self._worker._reconnect:
                     raise refusal
                 line.lose(f"{line.address} takes no worker now: {refusal}")
             if line.lost is not None:
@@ -592,7 +435,7 @@ class _Run:
                     if not isinstance(error, CannotConnect):
                         raise error
                     self._try_again(place, error)
-                case _Done() as done:
+                case Done() as done:
                     self._finish(done)
                 case _Worse(error=worse):
                     raise worse

@@ -38,6 +38,9 @@ class Recorder:
         self.reports.append(("cancelled?", handle))
         return self.cancels
 
+    async def drained(self) -> None:
+        self.reports.append(("drained?",))
+
 
 def job_of(reporter: Recorder, assignment: Assignment | None = None) -> Job:
     return Job(reporter, assignment or Assignment(b"H:1", b"resize", b"photo-7", b"\xff\xd8"))

@@ -3,8 +3,9 @@
 from gearpy.protocol import packets as p
 from gearpy.protocol.codec import request, response
 from gearpy.worker.core import WorkerCore
-from gearpy.worker.functions import registration
-from gearpy.worker.roster import Roster, Work
+from gearpy.worker.costs import Cost
+from gearpy.worker.functions import Returned, registration
+from gearpy.worker.roster import Done, Roster, Work
 
 OPTION = request(p.OPTION_REQ, b"gearpy")
 GRAB = request(p.GRAB_JOB_UNIQ)
@@ -43,8 +44,7 @@ class Played:
         return work
 
     def finish(self, work: Work, elapsed_s: float = 1.0) -> None:
-        work.core.complete(work.assignment.handle, b"")
-        self.roster.finished(work, elapsed_s)
+        self.roster.finished(Done(work, Returned(b""), Cost(elapsed_s)))
 
 
 def test_it_asks_for_as_many_as_there_is_room_for() -> None:
@@ -127,7 +127,7 @@ def test_a_connection_that_is_gone_takes_its_jobs_along() -> None:
     played.roster.leave(one)
     assert running.lost
     assert not played.roster.stopped
-    played.roster.finished(running, 1.0)
+    assert not played.roster.finished(Done(running, Returned(b""), Cost(1.0)))
     assert played.asked()[1] == GRAB
     assert not two.stopped
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,18 +17,18 @@ from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.proxy import proxy
 from tests.tls import tls_front
-from tests.workers import running, upper
+from tests.workers import KINDS, Kind, running, upper, worker_of
 
 LIMIT_S = 30.0
 
 
-@pytest.fixture(params=[1, 4], ids=["inline", "threads"])
-def concurrency(request: pytest.FixtureRequest) -> int:
-    return int(request.param)
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return cast(Kind, request.param)
 
 
-def test_many_jobs_side_by_side(server: ServerProcess, concurrency: int) -> None:
-    worker = Worker(server.address, concurrency=concurrency)
+def test_many_jobs_side_by_side(server: ServerProcess, kind: Kind) -> None:
+    worker = worker_of(kind, server.address)
     worker.register("upper", upper)
     with running(worker), Client(server.address) as client:
         texts = [f"job {number}" for number in range(500)]
@@ -36,7 +36,8 @@ def test_many_jobs_side_by_side(server: ServerProcess, concurrency: int) -> None
         assert results == [text.upper().encode() for text in texts]
 
 
-def test_so_many_jobs_run_at_a_time_and_no_more(server: ServerProcess) -> None:
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_so_many_jobs_run_at_a_time_and_no_more(server: ServerProcess, kind: Kind) -> None:
     together, most = threading.Barrier(4), threading.Semaphore(4)
 
     def meets(job: Job) -> None:
@@ -44,13 +45,14 @@ def test_so_many_jobs_run_at_a_time_and_no_more(server: ServerProcess) -> None:
         together.wait(LIMIT_S)
         most.release()
 
-    worker = Worker(server.address, concurrency=4)
+    worker = worker_of(kind, server.address)
     worker.register("meets", meets)
     with running(worker), Client(server.address) as client:
         client.gather(client.submit_many("meets", [b""] * 12), LIMIT_S)
 
 
-def test_a_function_has_a_limit_of_its_own(server: ServerProcess) -> None:
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_a_function_has_a_limit_of_its_own(server: ServerProcess, kind: Kind) -> None:
     alone = threading.Semaphore(1)
 
     def solo(job: Job) -> bytes:
@@ -59,7 +61,7 @@ def test_a_function_has_a_limit_of_its_own(server: ServerProcess) -> None:
         alone.release()
         return b"solo"
 
-    worker = Worker(server.address, concurrency=4)
+    worker = worker_of(kind, server.address)
     worker.register("solo", solo, concurrency=1)
     worker.register("upper", upper)
     with running(worker), Client(server.address) as client:
@@ -69,7 +71,7 @@ def test_a_function_has_a_limit_of_its_own(server: ServerProcess) -> None:
         assert client.gather(solos, LIMIT_S) == [b"solo"] * 100
 
 
-def test_arguments_by_codec(server: ServerProcess) -> None:
+def test_arguments_by_codec(server: ServerProcess, kind: Kind) -> None:
     class Words:
         def encode(self, value: list[str], /) -> bytes:
             return " ".join(value).encode()
@@ -77,7 +79,7 @@ def test_arguments_by_codec(server: ServerProcess) -> None:
         def decode(self, data: bytes, /) -> list[str]:
             return data.decode().split()
 
-    worker = Worker(server.address)
+    worker = worker_of(kind, server.address)
 
     @worker.function("add", codec="json")
     def add(pair: list[int]) -> dict[str, int]:
@@ -104,8 +106,8 @@ def test_arguments_by_codec(server: ServerProcess) -> None:
         worker.register("f", upper, codec="pickle")  # type: ignore[arg-type]  # the mistake
 
 
-def test_coroutine_functions(server: ServerProcess, concurrency: int) -> None:
-    worker = Worker(server.address, concurrency=concurrency)
+def test_coroutine_functions(server: ServerProcess, kind: Kind) -> None:
+    worker = worker_of(kind, server.address)
 
     @worker.function("later")
     async def later(job: Job) -> bytes:
@@ -128,8 +130,9 @@ def test_coroutine_functions(server: ServerProcess, concurrency: int) -> None:
         assert cancelled.is_set()
 
 
-def test_middleware_stands_around_every_job(server: ServerProcess, concurrency: int) -> None:
-    worker = Worker(server.address, concurrency=concurrency)
+@pytest.mark.parametrize("kind", ["inline", "threads"])
+def test_middleware_stands_around_every_job(server: ServerProcess, kind: Kind) -> None:
+    worker = worker_of(kind, server.address)
     worker.register("upper", upper)
     told: list[str] = []
 
@@ -154,13 +157,11 @@ def test_middleware_stands_around_every_job(server: ServerProcess, concurrency: 
     assert told == ["begin upper", "end"] * 2
 
 
-def test_what_is_worse_than_an_exception_ends_the_worker(
-    server: ServerProcess, concurrency: int
-) -> None:
+def test_what_is_worse_than_an_exception_ends_the_worker(server: ServerProcess, kind: Kind) -> None:
     def leaves(job: Job) -> None:
         raise SystemExit(7)
 
-    worker = Worker(server.address, concurrency=concurrency)
+    worker = worker_of(kind, server.address)
     worker.register("leaves", leaves)
     with Client(server.address) as client:
         client.submit_background("leaves")
@@ -168,8 +169,8 @@ def test_what_is_worse_than_an_exception_ends_the_worker(
             worker.run()
 
 
-def test_hooks_at_start_and_stop(server: ServerProcess) -> None:
-    worker, told = Worker(server.address), []
+def test_hooks_at_start_and_stop(server: ServerProcess, kind: Kind) -> None:
+    worker, told = worker_of(kind, server.address), []
     worker.register("upper", upper)
     worker.on_start(lambda: told.append("start"))
     worker.on_stop(lambda: told.append("close last"))
@@ -180,8 +181,8 @@ def test_hooks_at_start_and_stop(server: ServerProcess) -> None:
     assert told == ["start", "close first", "close last"]
 
 
-def test_a_burst_ends_with_the_last_job(server: ServerProcess, concurrency: int) -> None:
-    worker, done = Worker(server.address, concurrency=concurrency), []
+def test_a_burst_ends_with_the_last_job(server: ServerProcess, kind: Kind) -> None:
+    worker, done = worker_of(kind, server.address), []
 
     def chain(job: Job) -> None:
         done.append(job.data)
@@ -198,18 +199,19 @@ def test_a_burst_ends_with_the_last_job(server: ServerProcess, concurrency: int)
     assert done == [b"first", b"second"]
 
 
-def test_a_burst_without_a_server_says_so() -> None:
+def test_a_burst_without_a_server_says_so(kind: Kind) -> None:
     with ServerProcess() as gone:
-        worker = Worker(gone.address)
+        worker = worker_of(kind, gone.address)
     worker.register("upper", upper)
     with pytest.raises(CannotConnect, match="no Gearman server answers"):
         worker.run(burst=True)
 
 
-def test_it_outlives_a_hundred_restarts(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", ["inline", "asyncio"])
+def test_it_outlives_a_hundred_restarts(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     """Its connection ends a hundred times; after each it registers again and does the next job."""
     with ServerProcess() as server, proxy(server.host, server.port) as between:
-        worker = Worker(between.address)
+        worker = worker_of(kind, between.address)
         worker.register("upper", upper)
         with running(worker), Client(server.address) as client:
             for number in range(100):
@@ -220,11 +222,11 @@ def test_it_outlives_a_hundred_restarts(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_it_comes_back_to_a_server_that_was_killed(
-    concurrency: int, caplog: pytest.LogCaptureFixture
+    kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ServerProcess() as server:
         port = server.port
-        worker = Worker(server.address, concurrency=concurrency)
+        worker = worker_of(kind, server.address)
         worker.register("upper", upper)
         with running(worker):
             for _ in range(3):
@@ -240,7 +242,7 @@ def test_it_comes_back_to_a_server_that_was_killed(
 
 
 def test_what_a_lost_job_gives_is_for_nobody(
-    concurrency: int, server: ServerProcess, caplog: pytest.LogCaptureFixture
+    kind: Kind, server: ServerProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     entered, going = threading.Semaphore(0), threading.Event()
     attempts: list[int] = []
@@ -252,7 +254,7 @@ def test_what_a_lost_job_gives_is_for_nobody(
         return f"attempt {job.attempt}"
 
     with proxy(server.host, server.port) as between:
-        worker = Worker(between.address, concurrency=concurrency)
+        worker = worker_of(kind, between.address)
         worker.register("held", held)
         with running(worker), Client(server.address) as client:
             job = client.submit("held")
@@ -263,11 +265,11 @@ def test_what_a_lost_job_gives_is_for_nobody(
     assert attempts == [1, 2]
 
 
-def test_several_servers_at_a_time(concurrency: int) -> None:
+def test_several_servers_at_a_time(kind: Kind) -> None:
     with ServerProcess() as one, ServerProcess() as two, ServerProcess() as dead:
         addresses = [one.address, two.address, dead.address]
         dead.kill()
-        worker = Worker(addresses, concurrency=concurrency)
+        worker = worker_of(kind, addresses)
         worker.register("upper", upper)
         with running(worker):
             for server in (one, two, one, two):
@@ -276,27 +278,28 @@ def test_several_servers_at_a_time(concurrency: int) -> None:
                     assert results == [b"X"] * 50
 
 
-def test_through_tls(concurrency: int, server: ServerProcess, tmp_path: Path) -> None:
+def test_through_tls(kind: Kind, server: ServerProcess, tmp_path: Path) -> None:
     with tls_front(tmp_path, server.host, server.port) as front:
-        worker = Worker(front.url, concurrency=concurrency)
+        worker = worker_of(kind, front.url)
         worker.register("upper", upper)
         with running(worker), Client(server.address) as client:
             payload = b"x" * 1_000_000
             assert client.submit("upper", payload).result(LIMIT_S) == payload.upper()
-    worker = Worker(f"tls://localhost:1?ca={tmp_path}/none.pem")
+    worker = worker_of(kind, f"tls://localhost:1?ca={tmp_path}/none.pem")
     worker.register("upper", upper)
     with pytest.raises(SettingError, match=r"none\.pem"):
         worker.run()
 
 
-def test_a_job_that_does_not_end_in_time_is_handed_back(server: ServerProcess) -> None:
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_a_job_that_does_not_end_in_time_is_handed_back(server: ServerProcess, kind: Kind) -> None:
     entered, never = threading.Event(), threading.Event()
 
     def hangs(job: Job) -> None:
         entered.set()
         never.wait(LIMIT_S)
 
-    worker = Worker(server.address, concurrency=2, stop_timeout=0.05)
+    worker = worker_of(kind, server.address, stop_timeout=0.05)
     worker.register("hangs", hangs)
     with Client(server.address) as client:
         job = client.submit("hangs")
@@ -309,13 +312,13 @@ def test_a_job_that_does_not_end_in_time_is_handed_back(server: ServerProcess) -
     never.set()
 
 
-def test_a_gearpy_server_is_told_what_a_job_cost(server: ServerProcess, concurrency: int) -> None:
+def test_a_gearpy_server_is_told_what_a_job_cost(server: ServerProcess, kind: Kind) -> None:
     def works(job: Job) -> None:
         until_s = time.thread_time() + 0.02
         while time.thread_time() < until_s:
             pass
 
-    worker = Worker(server.address, concurrency=concurrency)
+    worker = worker_of(kind, server.address)
     worker.register("works", works)
     with running(worker), Client(server.address) as client:
         client.operate("set-policy", function="works", policy={"keep_s": 60})
