@@ -3,13 +3,10 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 import pytest
 
@@ -24,6 +21,7 @@ from gearpy.errors import (
 )
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
+from tests.worker.program import WorkerProcess
 
 LIMIT_S = 30.0
 PARTS, PART_BYTES = 4, 4 << 20  # more than a socket takes at once
@@ -402,45 +400,9 @@ print("returned", flush=True)
 """
 
 
-class WorkerProcess:
-    """The program above.  A job waits in it for a line of standard input."""
-
-    def __init__(self, path: Path, server: ServerProcess) -> None:
-        program = path / "worker.py"
-        program.write_text(PROGRAM)
-        # A test run that was started in the background ignores SIGINT, and so would its children.
-        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, str(program), server.address],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    @property
-    def output(self) -> IO[str]:
-        assert self.process.stdout is not None
-        return self.process.stdout
-
-    def said(self) -> str:
-        return self.output.readline().rstrip()
-
-    def go_on(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
 @pytest.fixture
 def process(tmp_path: Path, server: ServerProcess) -> Iterator[WorkerProcess]:
-    process = WorkerProcess(tmp_path, server)
+    process = WorkerProcess(PROGRAM, tmp_path, server)
     yield process
     process.end()
 
