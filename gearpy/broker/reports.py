@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from gearpy.engine.options import DUE_S_MAX
-from gearpy.engine.policy import SECONDS_MAX, Reader, number, refusal, whole
+from gearpy.engine.policy import SECONDS_MAX, SEEN, Cause, Reader, number, refusal, whole
 from gearpy.engine.rules import check_printable
 from gearpy.engine.statistics import Usage
 from gearpy.errors import ArgumentTooLarge, InvalidArgument, MalformedPacket
@@ -75,6 +75,20 @@ def read_state(text: bytes, now_s: float) -> WorkerState:
         told.get("supervisor", False),
         told.get("interval_s", 0.0),
     )
+
+
+def read_cause(text: bytes) -> Cause:
+    """Why an attempt ended, where it was not the function that said so.
+
+    Raises InvalidArgument.
+
+    >>> read_cause(b"timeout")
+    'timeout'
+    """
+    for cause in SEEN:
+        if text == cause.encode():
+            return cause
+    raise refusal("the cause", text.decode("utf-8", "replace"), f"one of {', '.join(SEEN)}")
 
 
 def read_command(field: str, value: object) -> bytes:

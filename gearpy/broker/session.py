@@ -15,6 +15,7 @@ from gearpy.broker.reports import (
     RunningJob,
     WorkerState,
     WorkerStatistics,
+    read_cause,
     read_state,
     read_usage,
 )
@@ -437,6 +438,10 @@ class Session:
         if not self._engine.exception(self._worker, handle, exception):
             self._stale(_EXCEPTION_NOT_FOUND)
 
+    def on_work_failure(self, handle: bytes, cause: bytes, text: bytes) -> None:
+        if not self._engine.failure(self._worker, handle, read_cause(cause), text):
+            self._stale(_RESULT_NOT_FOUND)
+
     def _stale(self, text: str) -> None:
         # gearmand answers ERROR.  Perl's worker sends WORK_FAIL behind each WORK_EXCEPTION and
         # takes that ERROR for the answer to its next request, so it is sent only where it is
@@ -593,6 +598,7 @@ _HANDLERS: Final[dict[int, Callable[..., None]]] = {
     p.OPERATE: Session.on_operate,
     p.WORK_PROGRESS: Session.on_work_progress,
     p.WORK_USAGE: Session.on_work_usage,
+    p.WORK_FAILURE: Session.on_work_failure,
     p.WORKER_STATE: Session.on_worker_state,
 }
 

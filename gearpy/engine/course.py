@@ -234,22 +234,33 @@ class Course:
         self.totals.lost += 1
         job.losses += 1
         if cause == "timeout":
-            self.end_attempt(job, cause, b"timed out after %.3g s" % self._ran_s(job))
+            self.end_attempt(job, cause, b"timed out after %.3g s" % self._ran_s(job), told=False)
         else:
             if self._has_left(job):  # else it is not why its worker went away
                 life_of(job).crashes += 1
-            self.end_attempt(job, cause, _LOST)
+            self.end_attempt(job, cause, _LOST, told=False)
+
+    def failure(self, job: Job, cause: Cause, error: bytes) -> None:
+        """Its worker says that a running job took too long, or took a process down with it."""
+        self.totals.lost += 1
+        if cause == "timeout":
+            self.totals.timed_out += 1
+            job.queue.counters.timed_out += 1
+        else:
+            life_of(job).crashes += 1
+        self.end_attempt(job, cause, error)
 
     def _ran_s(self, job: Job) -> float:
         return self._timers.now_s - job.since_s
 
-    def end_attempt(self, job: Job, cause: Cause, error: bytes) -> None:
-        """An attempt ended badly: the job is tried again, or that was its end."""
+    def end_attempt(self, job: Job, cause: Cause, error: bytes, *, told: bool = True) -> None:
+        """An attempt ended badly: the job is tried again, or that was its end.  ``told``: its
+        worker says so."""
         policy = job.policy
         if cause != "lost" and job.life is not None:
             job.life.crashes = 0
         if not job.wanted:
-            if cause in ("lost", "timeout"):
+            if not told:
                 self.abandon(job)
                 return
             follows: float | Verdict = "final"
@@ -263,15 +274,16 @@ class Course:
                 crashes,
                 self._rules.job_retries,
                 self._draw(),
+                told=told,
             )
-        elif cause in ("lost", "timeout") and may_retry(job.losses, self._rules.job_retries):
+        elif not told and may_retry(job.losses, self._rules.job_retries):
             follows = 0.0
         else:
             follows = "final"
         if isinstance(follows, float):
             self._try_again(job, cause, error, follows)
         else:
-            self._give_up(job, cause, error, follows)
+            self._give_up(job, cause, error, follows, told)
 
     def _try_again(self, job: Job, cause: Cause, error: bytes, delay_s: float) -> None:
         queue, life = job.queue, life_of(job)
@@ -296,13 +308,13 @@ class Course:
             self._requeued(job)
         self._expiry(job)
 
-    def _give_up(self, job: Job, cause: Cause, error: bytes, verdict: Verdict) -> None:
+    def _give_up(self, job: Job, cause: Cause, error: bytes, verdict: Verdict, told: bool) -> None:
         counters, totals = job.queue.counters, self.totals
-        outcome = EXCEPTION if cause == "exception" else FAILURE
+        outcome = EXCEPTION if told and cause != "fail" else FAILURE
         reason = _REASONS[verdict]
         if verdict == "final":
             counters.failed += 1
-            if cause in ("lost", "timeout"):
+            if not told:
                 totals.gave_up += 1
                 reason = "lost too often"
             else:

@@ -25,7 +25,7 @@ from gearpy.engine.job import (
 from gearpy.engine.ledger import Restorer, policy_change
 from gearpy.engine.options import Options
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.policy import Policy, PolicyBook, matcher
+from gearpy.engine.policy import Cause, Policy, PolicyBook, matcher
 from gearpy.engine.ports import Journal, NoJournal
 from gearpy.engine.queue import UNLIMITED, FunctionQueue, Maxqueue
 from gearpy.engine.records import FunctionChange, Mark, Record
@@ -388,6 +388,15 @@ class Engine:
         if job is None:
             return False
         self._course.end_attempt(job, "exception", exception)
+        return True
+
+    def failure(self, worker: Worker | None, handle: bytes, cause: Cause, error: bytes) -> bool:
+        """The attempt ended in a way that the worker saw for itself: it took too long and was
+        stopped, or its process is gone.  False: the job is not this worker's."""
+        job = self._held(worker, handle)
+        if job is None:
+            return False
+        self._course.failure(job, cause, error)
         return True
 
     def lose(self, worker: Worker) -> None:

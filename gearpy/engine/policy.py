@@ -15,6 +15,9 @@ Cause = Literal["lost", "timeout", "fail", "exception"]
 
 CAUSES: Final[tuple[Cause, ...]] = ("lost", "timeout", "fail", "exception")
 
+# Causes that the server sees by itself, unless the worker is there to tell them (WORK_FAILURE).
+SEEN: Final[tuple[Cause, ...]] = ("lost", "timeout")
+
 Verdict = Literal["final", "used up", "poison"]
 
 
@@ -135,12 +138,16 @@ def decide(
     crashes: int,
     job_retries: int,
     draw: float,
+    *,
+    told: bool = False,
 ) -> float | Verdict:
     """What follows when an attempt ended badly: seconds until the next one, or why there is none.
 
     ``attempts`` is how often the job was given to a worker, ``losses`` how often one went away or
     ran out of time with it, ``crashes`` how many went away with it in a row; all of them count the
     attempt that has just ended.  ``job_retries`` is the server's, ``draw`` as in ``backoff_s``.
+    ``told``: the worker is there, and says itself that it was lost or late: then it is not tried
+    again but by a policy.
 
     0.0 is: at once.  "final": such an end is not retried.  "used up": it had all its attempts.
     "poison": it took too many workers with it.
@@ -155,11 +162,13 @@ def decide(
     'used up'
     >>> decide(Policy(attempts=9, poison=2), "lost", 2, 2, 2, job_retries=-1, draw=0.5)
     'poison'
+    >>> decide(Policy(timeout_s=9.0), "lost", 1, 0, 1, job_retries=-1, draw=0.5, told=True)
+    'final'
     """
     if cause == "lost" and _is_poison(policy, crashes):
         return "poison"
     if not policy.retries:
-        if cause in _RETRIED_ANYWAY and may_retry(losses, job_retries):
+        if cause in SEEN and not told and may_retry(losses, job_retries):
             return 0.0
         return "final"
     if policy.retry_on is not None and cause not in policy.retry_on:
@@ -168,9 +177,6 @@ def decide(
         return "used up"
     backoff = DEFAULT_BACKOFF if policy.backoff is None else policy.backoff
     return backoff_s(backoff, attempts + 1, draw)
-
-
-_RETRIED_ANYWAY: Final[tuple[Cause, ...]] = ("lost", "timeout")
 
 
 def _is_poison(policy: Policy, crashes: int) -> bool:

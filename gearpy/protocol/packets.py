@@ -71,6 +71,7 @@ WORK_PROGRESS: Final = 7307
 WORK_USAGE: Final = 7308
 WORKER_STATE: Final = 7309
 WORKER_COMMAND: Final = 7310
+WORK_FAILURE: Final = 7311
 
 
 class Sender(Flag):
@@ -194,5 +195,6 @@ _packet(WORK_PROGRESS, "WORK_PROGRESS", WORKER | SERVER, "handle numerator denom
 _packet(WORK_USAGE, "WORK_USAGE", WORKER, "handle *usage")
 _packet(WORKER_STATE, "WORKER_STATE", WORKER, "*state")
 _packet(WORKER_COMMAND, "WORKER_COMMAND", SERVER, "*command")
+_packet(WORK_FAILURE, "WORK_FAILURE", WORKER, "handle cause *text")
 
 NUMBERS: Final[dict[str, int]] = {packet.name: number for number, packet in PACKETS.items()}

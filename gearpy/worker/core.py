@@ -213,6 +213,16 @@ class WorkerCore:
         self._tell(p.WORK_EXCEPTION, handle, exception)
         self.let_go(handle)
 
+    def failure(self, handle: bytes, cause: str, text: bytes) -> None:
+        """The job's function did not end by itself: ``cause`` is "timeout", as it was stopped, or
+        "lost", as its process is gone.  For servers that have no word for that, it is an exception.
+        """
+        if self.extended:
+            self._tell(p.WORK_FAILURE, handle, cause.encode(), text)
+            self.let_go(handle)
+        else:
+            self.exception(handle, text)
+
     def let_go(self, handle: bytes) -> None:
         """Holds a job no more, without a word: the server knows already how it ended."""
         self._held.pop(handle, None)

@@ -206,9 +206,11 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """The function raised an exception; this is what the client is told of it."""
+    """The function raised an exception; this is what the client is told of it.  Or it did not end
+    by itself: it took too long, or its process is gone."""
 
     exception: bytes
+    cause: Literal["exception", "timeout", "lost"] = "exception"
 
 
 def registration(
@@ -292,17 +294,24 @@ async def perform_async(
         return raised(job, error)
 
 
+class JobTimeout(TimeoutError):
+    """A function took longer than it may, and was stopped."""
+
+
 def raised(job: Job, error: Exception) -> Raised:
     """What the client is told of an exception, which is logged with its traceback."""
     log.error(
         "job %s: the function %r raised an exception", job.handle, job.function, exc_info=error
     )
-    return Raised(_describe(error).encode("utf-8", "backslashreplace"))
+    return Raised(
+        _describe(error).encode("utf-8", "backslashreplace"),
+        "timeout" if isinstance(error, JobTimeout) else "exception",
+    )
 
 
-def overran(registration: Registration) -> TimeoutError:
+def overran(registration: Registration) -> JobTimeout:
     """What becomes of a function that was stopped."""
-    return TimeoutError(
+    return JobTimeout(
         f"{decoded(registration.name)} took longer than its {registration.timeout_ms / 1000:g} s,"
         " and was stopped"
     )
@@ -358,7 +367,7 @@ def _encode_answer(answer: object) -> bytes:
 
 def _describe(error: Exception) -> str:
     """Type and message, as the last line of a traceback has them."""
-    kind = type(error)
+    kind = TimeoutError if isinstance(error, JobTimeout) else type(error)
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):
         name = f"{kind.__module__}.{name}"

@@ -174,8 +174,10 @@ class Roster:
                 core.usage(handle, cost.cpu_s, cost.memory_bytes)
             if isinstance(done.outcome, Returned):
                 core.complete(handle, done.outcome.result)
-            else:
+            elif done.outcome.cause == "exception":
                 core.exception(handle, done.outcome.exception)
+            else:
+                core.failure(handle, done.outcome.cause, done.outcome.exception)
         self._let_go(work)
         if self._burst:
             for each in self._cores:

@@ -456,6 +456,8 @@ def test_every_packet_is_taken_as_the_table_says(packet: p.PacketType) -> None:
     fields = [b"{}" if field in ("options", "usage", "state") else b"1" for field in packet.fields]
     if packet.number == p.OPERATE:
         fields = [b'{"do": "server"}']
+    if packet.number == p.WORK_FAILURE:
+        fields[1] = b"lost"
     wire.send(packet.number, *fields)
 
     assert wire.session.closing is None

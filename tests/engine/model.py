@@ -219,7 +219,7 @@ class Model(ModelRules):
         return True
 
     def end(self, worker: str, handle: bytes, outcome: str, data: bytes) -> bool:
-        """Completed, failed or exception; whether the worker holds the job."""
+        """Completed, failed, exception, timeout or lost; whether the worker holds the job."""
         job = self.holding(worker, handle)
         if job is None:
             return False
@@ -230,7 +230,7 @@ class Model(ModelRules):
         elif outcome == "failed":
             self._attempt_failed(job, "fail", b"")
         else:
-            self._attempt_failed(job, "exception", data)
+            self._attempt_failed(job, outcome, data)
         return True
 
     def _keep_output(self, job: ModelJob, data: bytes) -> None:
@@ -242,23 +242,26 @@ class Model(ModelRules):
     def lose(self, worker: str) -> None:
         self.reset_abilities(worker)
         for job in [job for job in self.held if job.worker == worker]:
-            self._attempt_failed(job, "lost", b"its worker went away")
+            self._attempt_failed(job, "lost", b"its worker went away", told=False)
 
-    def _attempt_failed(self, job: ModelJob, cause: str, error: bytes) -> None:
-        lost = cause in ("lost", "timeout")
-        if lost:
+    def _attempt_failed(
+        self, job: ModelJob, cause: str, error: bytes, *, told: bool = True
+    ) -> None:
+        if cause in ("lost", "timeout"):
             self.note("lost", job.function)
-            job.losses += 1
+            job.losses += not told
+        if cause == "timeout":
+            self.note("timed_out", job.function)
         job.crashes = job.crashes + 1 if cause == "lost" else 0
-        if not job.wanted and lost:
+        if not job.wanted and not told:
             self._abandon(job)
             return
-        heard = ("exception", error) if cause == "exception" else ("failed", b"")
-        verdict, delay_s = self.verdict(job, cause)
+        heard = ("exception", error) if told and cause != "fail" else ("failed", b"")
+        verdict, delay_s = self.verdict(job, cause, told)
         if verdict == "again":
             self._try_again(job, cause, error, delay_s)
         elif verdict == "failed":
-            event, reason = ("gave_up", "lost too often") if lost else ("failed", cause)
+            event, reason = ("failed", cause) if told else ("gave_up", "lost too often")
             self._finish(job, "failed", event, reason, cause, error, *heard)
         else:
             self._finish(job, "dead", "buried", verdict, cause, error, *heard)
@@ -453,9 +456,8 @@ class Model(ModelRules):
             elif what == "expiry":
                 self._expire(job)
             else:
-                self.note("timed_out", job.function)
-                ran_s = now_s - job.since_s
-                self._attempt_failed(job, "timeout", b"timed out after %.3g s" % ran_s)
+                error = b"timed out after %.3g s" % (now_s - job.since_s)
+                self._attempt_failed(job, "timeout", error, told=False)
 
     # ---- another life
 

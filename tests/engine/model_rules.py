@@ -54,7 +54,7 @@ class ModelRules:
             return 1
         return self.said(job, "attempts") or DEFAULT_ATTEMPTS
 
-    def verdict(self, job: ModelJob, cause: str) -> tuple[str, float]:
+    def verdict(self, job: ModelJob, cause: str, told: bool) -> tuple[str, float]:
         """What follows an attempt that ended badly: "again" and in how many seconds, "failed", or
         why it is dead."""
         if not job.wanted:
@@ -66,7 +66,7 @@ class ModelRules:
             return "took too many workers down", 0.0
         if not self.retries(job):
             may = self.job_retries < 0 or job.losses <= self.job_retries
-            return ("again" if may and cause in ("lost", "timeout") else "failed"), 0.0
+            return ("again" if may and not told else "failed"), 0.0
         causes = self.said(job, "retry_on")
         if causes is not None and cause not in causes:
             return "failed", 0.0

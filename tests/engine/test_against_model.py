@@ -6,6 +6,7 @@ the statistics.  Wake-ups are the engine's choice, so they are checked as rules.
 
 import math
 import sys
+from typing import cast
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from gearpy.engine.job import DATA, WARNING
 from gearpy.engine.options import Options, read_options
-from gearpy.engine.policy import Delays, Exponential, Policy
+from gearpy.engine.policy import Cause, Delays, Exponential, Policy
 from gearpy.engine.statistics import Usage
 from gearpy.errors import GearpyError, InvalidArgument
 from gearpy.priority import Priority
@@ -32,7 +33,7 @@ timeouts_s = st.sampled_from([0.0, 0.05, 1.0, 3.0])
 steps_s = st.sampled_from([0.0, 0.03, 0.05, 0.1, 0.25, 0.5, 0.5, 1.0, 5.0, 60.0])
 picks = st.integers(0, 59)
 datas = st.sampled_from([b"", b"one", b"two"])
-outcomes = st.sampled_from(["completed", "failed", "failed", "exception"])
+outcomes = st.sampled_from(["completed", "failed", "failed", "exception", "timeout", "lost"])
 
 POLICIES = (
     Policy(),
@@ -322,6 +323,8 @@ class EngineBesideModel(World, RuleBasedStateMachine):
             known = self.engine.complete(side.worker, handle, data)
         elif outcome == "exception":
             known = self.engine.exception(side.worker, handle, data)
+        elif outcome in ("timeout", "lost"):
+            known = self.engine.failure(side.worker, handle, cast(Cause, outcome), data)
         else:
             data = b""
             known = self.engine.fail(side.worker, handle)

@@ -106,12 +106,16 @@ GOLDEN: Final[dict[str, tuple[bytes, tuple[bytes, ...]]]] = {
     ),
     "WORKER_STATE": (b'\0\0\x1c\x8d\0\0\0\x0b{"pid":123}', (b'{"pid":123}',)),
     "WORKER_COMMAND": (b'\0\0\x1c\x8e\0\0\0\x0b{"scale":4}', (b'{"scale":4}',)),
+    "WORK_FAILURE": (
+        b"\0\0\x1c\x8f\0\0\0\x13H:vm:1\0lost\0SIGSEGV",
+        (b"H:vm:1", b"lost", b"SIGSEGV"),
+    ),
 }
 
 
 def test_golden_bytes_know_every_packet() -> None:
     assert list(GOLDEN) == list(NUMBERS)
-    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7311)]
+    assert list(NUMBERS.values()) == [*range(1, 43), *range(7301, 7312)]
 
 
 @pytest.mark.parametrize("name", GOLDEN)

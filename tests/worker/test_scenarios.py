@@ -128,6 +128,11 @@ def test_coroutine_functions(server: ServerProcess, kind: Kind) -> None:
         with pytest.raises(JobFailed, match=r"TimeoutError: endless took longer than its 0\.05 s"):
             client.submit("endless").result(LIMIT_S)
         assert cancelled.is_set()
+        client.operate("set-policy", function="endless", policy={"keep_s": 60})
+        job = client.submit("endless")
+        with pytest.raises(JobFailed):
+            job.result(LIMIT_S)
+        assert client.job(job.handle)["job"]["reason"] == "timeout"
 
 
 @pytest.mark.parametrize("kind", ["inline", "threads"])

@@ -58,6 +58,17 @@ def test_nothing_is_told_that_nobody_knows_or_wants() -> None:
         assert core.take() == b""
 
 
+def test_what_ended_a_function_that_did_not_end_by_itself() -> None:
+    core = working()
+    core.failure(b"H:1", "lost", b"SIGSEGV")
+    assert core.take() == request(p.WORK_FAILURE, b"H:1", b"lost", b"SIGSEGV")
+    assert not core.holds(b"H:1")
+    core = working(UNKNOWN)
+    core.failure(b"H:1", "timeout", b"too long")
+    assert core.take() == request(p.WORK_EXCEPTION, b"H:1", b"too long")
+    assert not core.holds(b"H:1")
+
+
 def test_how_it_is_it_says_at_any_time_to_who_listens() -> None:
     core = WorkerCore()
     core.take()

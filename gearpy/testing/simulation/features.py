@@ -121,6 +121,7 @@ def draw_features(rng: Random) -> Features:
                 "change abilities": 0.06,
                 "fail": 0.2,
                 "except": 0.15,
+                "see it fail": 0.1,
                 "report": 0.4,
                 "ignore a wake-up": 0.15,
                 "sleep on": 0.15,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from gearpy.broker.reports import read_state, read_usage
+from gearpy.broker.reports import read_cause, read_state, read_usage
 from gearpy.engine.job import coalescing_key
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.rules import timeout_s
@@ -275,6 +275,8 @@ def _finish(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
         lives.completed(books, paper, fields[1])
     elif number == p.WORK_FAIL:
         lives.attempt_over(books, paper, "fail")
+    elif number == p.WORK_FAILURE:
+        lives.attempt_over(books, paper, read_cause(fields[1]), fields[2])
     else:
         lives.attempt_over(books, paper, "exception", fields[1])
 
@@ -308,5 +310,5 @@ _HANDLERS: Final = {
     **dict.fromkeys((p.WORK_DATA, p.WORK_WARNING, p.WORK_STATUS, p.WORK_PROGRESS), _report),
     p.WORK_USAGE: _usage,
     p.WORKER_STATE: _state,
-    **dict.fromkeys((p.WORK_COMPLETE, p.WORK_FAIL, p.WORK_EXCEPTION), _finish),
+    **dict.fromkeys((p.WORK_COMPLETE, p.WORK_FAIL, p.WORK_EXCEPTION, p.WORK_FAILURE), _finish),
 }

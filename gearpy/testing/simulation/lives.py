@@ -25,20 +25,25 @@ _FORGOTTEN: Final = frozenset((FAILED, CANCELLED, EXPIRED))  # unless they are k
 _SLACK_S: Final = 1e-6  # of times that were computed on two ways
 
 
-def attempt_over(books: Books, paper: Paper, cause: Cause, data: bytes = b"") -> None:
-    """The attempt of a job ended badly: it is tried again, or that was its end."""
+def attempt_over(
+    books: Books, paper: Paper, cause: Cause, data: bytes = b"", *, told: bool = True
+) -> None:
+    """The attempt of a job ended badly: it is tried again, or that was its end.  ``told``: its
+    worker said so."""
     books.happened()
     name = books.name(paper)
     books.story.tell("job", f"{name}: attempt {paper.attempts} ended: {cause}")
     if cause in ("lost", "timeout"):
-        paper.losses += 1
+        paper.losses += not told
         books.counts["lost"] += 1
+    if cause == "timeout":
+        books.counts["timed out"] += 1
     if cause != "lost":
         paper.crashes = 0
     elif not _waits_for_disk(books, paper):
         paper.crashes += 1
     paper.holder = None
-    follows = _follows(books, paper, cause)
+    follows = _follows(books, paper, cause, told)
     job = books.engine.find(paper.handle)
     state: JobState | None = None if job is None else job.state
     for expected in follows:
@@ -59,7 +64,7 @@ def attempt_over(books: Books, paper: Paper, cause: Cause, data: bytes = b"") ->
             )
         _waits_again(books, paper, job)
     else:
-        says_why = cause == "exception" and expected != EXPIRED
+        says_why = told and cause != "fail" and expected != EXPIRED
         ended(books, paper, expected, p.WORK_EXCEPTION if says_why else p.WORK_FAIL, data)
 
 
@@ -80,32 +85,34 @@ def _waits_again(books: Books, paper: Paper, job: Job) -> None:
         )
 
 
-def _follows(books: Books, paper: Paper, cause: Cause) -> dict[JobState, tuple[float, float]]:
+def _follows(
+    books: Books, paper: Paper, cause: Cause, told: bool
+) -> dict[JobState, tuple[float, float]]:
     """The states in which the job may be now, and between which times it may be due then."""
-    states = _follows_in_time(books, paper, cause)
+    states = _follows_in_time(books, paper, cause, told)
     over = 0.0 < paper.expire_s <= books.now_s
     return {EXPIRED: (0.0, 0.0)} if over and not _ENDS & states.keys() else states
 
 
 def _follows_in_time(
-    books: Books, paper: Paper, cause: Cause
+    books: Books, paper: Paper, cause: Cause, told: bool
 ) -> dict[JobState, tuple[float, float]]:
     """The same for a job that does not expire."""
     if not paper.wanted:
-        return {CANCELLED if cause in ("lost", "timeout") else FAILED: (0.0, 0.0)}
+        return {FAILED if told else CANCELLED: (0.0, 0.0)}
     policy = books.policy(paper)
     if policy is None:
-        again = cause in ("lost", "timeout") and may_retry(paper.losses, books.features.job_retries)
+        again = not told and may_retry(paper.losses, books.features.job_retries)
         return {QUEUED if again else FAILED: (0.0, 0.0)}
-    states = _decided(books, paper, cause, policy, paper.crashes)
+    states = _decided(books, paper, cause, policy, paper.crashes, told)
     if DEAD in states and cause == "lost":
         # Workers that were lost while no policy spoke of them are not counted.
-        states |= _decided(books, paper, cause, policy, 0)
+        states |= _decided(books, paper, cause, policy, 0, told)
     return states
 
 
 def _decided(
-    books: Books, paper: Paper, cause: Cause, policy: Policy, crashes: int
+    books: Books, paper: Paper, cause: Cause, policy: Policy, crashes: int, told: bool
 ) -> dict[JobState, tuple[float, float]]:
     low, high = (
         decide(
@@ -116,6 +123,7 @@ def _decided(
             crashes,
             books.features.job_retries,
             draw,
+            told=told,
         )
         for draw in (0.0, 1.0)
     )
@@ -201,8 +209,7 @@ def time_passed(books: Books) -> None:
             if _waits_for_disk(books, paper):
                 paper.deadline_s = now_s + paper.timeout_s
                 continue
-            books.counts["timed out"] += 1
-            attempt_over(books, paper, "timeout")
+            attempt_over(books, paper, "timeout", told=False)
         if paper.ended or paper.holder is not None or not paper.expire_s:
             continue
         if paper.expire_s <= now_s:

@@ -98,7 +98,7 @@ class Witness:
         del books.seats[seat]
         for paper in list(books.unfinished.values()):
             if paper.holder is seat:
-                lives.attempt_over(books, paper, "lost")
+                lives.attempt_over(books, paper, "lost", told=False)
         for paper in list(books.unfinished.values()):
             if paper.watchers.pop(seat, 0) and not paper.wanted and paper.holder is None:
                 lives.abandoned(books, paper)

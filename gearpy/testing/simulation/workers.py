@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Final, final
 
+from gearpy.engine.policy import SEEN
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
 from gearpy.testing.simulation.peer import Peer, Surroundings
@@ -135,6 +136,9 @@ class Worker(Peer):
             packet = codec.request(p.WORK_FAIL, handle)
         elif self._does("except"):
             packet = codec.request(p.WORK_EXCEPTION, handle, b"boo by " + self.name.encode())
+        elif self._extended and self._does("see it fail"):
+            cause = self.rng.choice(SEEN).encode()
+            packet = codec.request(p.WORK_FAILURE, handle, cause, b"so " + self.name.encode())
         else:
             packet = codec.request(p.WORK_COMPLETE, handle, b"by " + self.name.encode())
         if self._extended and self.rng.random() < 0.5:
