@@ -181,6 +181,10 @@ class CannotConnect(GearpyError):
     """No Gearman server answers at this address."""
 
 
+class CannotStart(GearpyError):
+    """A process of a worker could not be started."""
+
+
 class ConnectionLost(GearpyError):
     """The connection to the Gearman server was lost."""
 

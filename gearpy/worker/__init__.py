@@ -4,6 +4,7 @@
 without I/O; ``functions`` is what a registered function is given and how its answer is sent, and
 ``registry`` where they are registered.  ``sync`` (with ``line``) is the blocking worker around
 them, ``aio`` that of asyncio; both use ``places``, ``threads``, ``costs`` and ``heartbeat``.
+``pool`` is for functions in processes of their own.
 ``crew`` is which processes a supervisor starts and stops.
 """
 

@@ -178,12 +178,17 @@ class Registration:
     codec: Codec | None = None
     takes_job: bool = False
     is_coroutine: bool = False
+    in_process: bool = False
 
     @property
     def server_timeout_ms(self) -> int:
         """When the server is to give the job to another worker; 0: never.  Where this worker stops
         the function itself, and says so, that is only in case it could not."""
-        return self.timeout_ms + (_GRACE_MS if self.timeout_ms and self.is_coroutine else 0)
+        return self.timeout_ms + (_GRACE_MS if self.timeout_ms and self._is_stopped else 0)
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self.is_coroutine or self.in_process
 
     def call(self, job: Job) -> Any:
         """Calls the function: what it returns, not encoded; of a coroutine function a coroutine."""

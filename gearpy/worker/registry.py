@@ -65,10 +65,11 @@ class Registry:
         coroutine function.  If it raises an exception, or the payload can't be decoded, the client
         is told type and message (WORK_EXCEPTION), the traceback is logged, and the worker goes on.
 
-        ``timeout`` is in seconds.  A coroutine is cancelled then, and the job fails.  A plain
-        function can't be stopped in its thread: there the server gives the job to another worker
-        after that time, but after less than one second in no case, and what the function returns
-        later is for nobody.  (It is sent in milliseconds, as gearmand has it: a server that was
+        ``timeout`` is in seconds.  A coroutine is cancelled then, and a process is killed
+        (``processes=True``): the job fails, and a gearpy-server knows why (cause ``timeout``).  A
+        plain function can't be stopped in its thread: there the server gives the job to another
+        worker after that time, but after less than one second in no case, and what the function
+        returns later is for nobody.  (It is sent in milliseconds, as gearmand has it: a server that was
         started with ``--timeout-unit s`` would take these for seconds.)
 
         ``concurrency`` is how many jobs of this function run at a time, beside what the worker

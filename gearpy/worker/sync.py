@@ -10,8 +10,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Final, final
 
@@ -23,6 +24,7 @@ from gearpy.worker.functions import Job, Returned, close_loop, perform
 from gearpy.worker.heartbeat import Heartbeat
 from gearpy.worker.line import WorkerLine
 from gearpy.worker.places import FOR_NOW, Place
+from gearpy.worker.pool import Kit, Pool
 from gearpy.worker.registry import STOP_TIMEOUT_S, TIMEOUT_S, Registry
 from gearpy.worker.roster import TOO_LATE, Done, Roster, Work
 from gearpy.worker.threads import Threads
@@ -41,6 +43,12 @@ class Worker(Registry):
     ``concurrency`` is how many jobs it does at a time.  With one, the default, functions run in the
     thread that called ``run``; with more, each runs in a thread of its own.  Coroutine functions
     run in an event loop of their thread; ``AsyncWorker`` runs many of them in one.
+
+    With ``processes=True`` functions run in processes of their own, as many as ``concurrency``
+    says: then Python's lock does not hold them up, a function that takes longer than its timeout is
+    stopped for real, with its process, and one that takes its process down harms no other job.
+    Functions, middleware and hooks must stand at the top level of a module, as each process imports
+    them; hooks are called in each process.
 
     ``timeout`` is how many seconds connecting, and each write to a server, may take: 30 by default,
     None for any time.  ``stop_timeout`` is how many seconds running jobs get to finish after
@@ -61,8 +69,10 @@ class Worker(Registry):
         timeout: float | None = TIMEOUT_S,
         stop_timeout: float | None = STOP_TIMEOUT_S,
         reconnect: bool = True,
+        processes: bool = False,
     ) -> None:
         super().__init__(servers, concurrency, timeout, stop_timeout, reconnect)
+        self._processes = processes
         self._stopping = False
         self._waker: socket.socket | None = None
         self._waker_lock = threading.Lock()
@@ -85,10 +95,11 @@ class Worker(Registry):
         self._check()
         with self._woken_by_signals() as woken, contextlib.ExitStack() as hooks:
             try:
-                for hook in self._start_hooks:
-                    hook()
-                for hook in self._stop_hooks:
-                    hooks.callback(hook)
+                if not self._processes:  # there they are called in each
+                    for hook in self._start_hooks:
+                        hook()
+                    for hook in self._stop_hooks:
+                        hooks.callback(hook)
                 if not self._stopping:
                     with _Run(self, woken, burst) as run:
                         run.work()
@@ -96,6 +107,17 @@ class Worker(Registry):
                 log.warning("stopped: a job was handed back, as its time to finish was up")
             finally:
                 self._stopping = False
+
+    def _kit(self) -> Kit:
+        kit = Kit(
+            dict(self._functions),
+            tuple(self._middlewares),
+            tuple(self._start_hooks),
+            tuple(self._stop_hooks),
+            logging.root.level,
+        )
+        kit.check()
+        return kit
 
     def stop(self) -> None:
         """Makes ``run`` return once the running jobs are done; without waiting for that.
@@ -193,9 +215,13 @@ class _Run:
         self._worker = worker
         self._burst = burst
         self._woken = woken
-        self._functions = dict(worker._functions)  # what comes later is for the next run
+        self._functions = {  # what comes later is for the next run
+            name: replace(each, in_process=worker._processes)
+            for name, each in worker._functions.items()
+        }
         self._middlewares = tuple(worker._middlewares)
-        self._inline = worker._concurrency == 1
+        self._inline = worker._concurrency == 1 and not worker._processes
+        self._pool = Pool(worker._kit()) if worker._processes else None
         self._roster = Roster(self._functions, worker._concurrency, burst=burst)
         self._places = [Place(address) for address in worker._addresses]
         self._connect_s = connect_timeout_s(worker._addresses, worker._timeout_s)
@@ -216,6 +242,8 @@ class _Run:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.close()
         self._threads.close()
         close_loop()
         self._selector.close()
@@ -230,6 +258,9 @@ class _Run:
 
     def work(self) -> None:
         """Until there is nothing left to do, or no time."""
+        if self._pool is not None:
+            for number in range(self._worker._concurrency):
+                self._in_thread(self._pool.warm, number + 1)
         while True:
             self._stop_if_wanted()
             self._connect_due()
@@ -344,7 +375,7 @@ class _Run:
             if self._roster.fetches_ahead:
                 self._roster.deal()  # so that the next one is on its way meanwhile
                 self._speak()
-            done = self._perform(work, self._job(work))
+            done = self._perform(work, Job(self._by_core[work.core], work.assignment))
             self._stop_if_wanted()  # so that no further job is asked for
             self._finish(done)
             self._roster.deal()
@@ -364,20 +395,24 @@ class _Run:
                     line.lose(f"{line.address} does not speak Gearman: {error}")
 
     def _to_thread(self, work: Work) -> None:
-        job = self._job(work)
+        line = self._by_core[work.core]
+        if self._pool is not None:
+            self._in_thread(partial(self._pool.perform, work, line), len(self._roster.running))
+        else:
+            job = Job(line, work.assignment)
+            self._in_thread(partial(self._perform, work, job), len(self._roster.running))
 
+    def _in_thread(self, perform: Callable[[], Done | None], at_a_time: int) -> None:
         def call() -> None:
-            news: Done | _Worse
+            news: Done | _Worse | None
             try:
-                news = self._perform(work, job)
+                news = perform()
             except BaseException as error:
                 news = _Worse(error)
-            self._tell(news)
+            if news is not None:
+                self._tell(news)
 
-        self._threads.give(call, len(self._roster.running))
-
-    def _job(self, work: Work) -> Job:
-        return Job(self._by_core[work.core], work.assignment)
+        self._threads.give(call, at_a_time)
 
     def _perform(self, work: Work, job: Job) -> Done:
         with measured() as cost:
