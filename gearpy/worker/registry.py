@@ -69,8 +69,8 @@ class Registry:
         (``processes=True``): the job fails, and a gearpy-server knows why (cause ``timeout``).  A
         plain function can't be stopped in its thread: there the server gives the job to another
         worker after that time, but after less than one second in no case, and what the function
-        returns later is for nobody.  (It is sent in milliseconds, as gearmand has it: a server that was
-        started with ``--timeout-unit s`` would take these for seconds.)
+        returns later is for nobody.  (It is sent in milliseconds, as gearmand has it: a server that
+        was started with ``--timeout-unit s`` would take these for seconds.)
 
         ``concurrency`` is how many jobs of this function run at a time, beside what the worker
         allows.  Raises InvalidArgument for a bad name, timeout, concurrency or codec.
