@@ -185,6 +185,10 @@ class CannotStart(GearpyError):
     """A process of a worker could not be started."""
 
 
+class NoSuchTarget(GearpyError):
+    """What a worker's process is to run can't be imported."""
+
+
 class ConnectionLost(GearpyError):
     """The connection to the Gearman server was lost."""
 

@@ -25,8 +25,8 @@ class _Looped:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._worker, name)
 
-    def run(self, *, burst: bool = False) -> None:
-        asyncio.run(self._worker.run(burst=burst))
+    def run(self, *, burst: bool = False, jobs: int | None = None) -> None:
+        asyncio.run(self._worker.run(burst=burst, jobs=jobs))
 
 
 def worker_of(kind: Kind, servers: Any, **more: Any) -> Worker:

@@ -13,6 +13,7 @@ from gearpy.cli.jobs import cancel, cleanup, clear, job, jobs, peek, retry
 from gearpy.cli.policies import policy
 from gearpy.cli.reports import status, version, workers
 from gearpy.cli.submit import submit
+from gearpy.cli.worker import worker
 from gearpy.errors import GearpyError
 from gearpy.version import VERSION
 
@@ -25,7 +26,7 @@ EXIT_INTERRUPTED: Final = 130  # 128 and SIGINT, as shells have it
 def gearpy() -> None:
     """Talk to Gearman servers.
 
-    status, workers, version, submit and dissect work with any of them, the others with a
+    status, workers, version, submit, worker and dissect work with any of them, the others with a
     gearpy-server.
     """
 
@@ -34,6 +35,7 @@ COMMANDS: Final = (
     *(status, workers, version, submit, dissect),
     *(jobs, job, peek, cancel, retry, dead, clear, cleanup),
     *(pause, resume, drain, policy),
+    worker,
 )
 for command in COMMANDS:
     gearpy.add_command(command)

@@ -98,6 +98,11 @@ def _heartbeat(worker: Worker, _now_s: float) -> str:
 
 def _note(worker: Worker, _now_s: float) -> str:
     notes = [mark for mark in ("supervisor", "stopping") if _said(worker, mark, False)]
+    crew = _said(worker, "group_state", {})
+    if isinstance(crew.get("running"), int) and isinstance(crew.get("wanted"), int):
+        notes.append(f"{crew['running']:,} of {crew['wanted']:,} up")
+        if isinstance(crew.get("crashes"), int) and crew["crashes"]:
+            notes.append(f"{crew['crashes']:,} crashed")
     return ", ".join(notes + ["missed its heartbeat"] * worker["missed"])
 
 

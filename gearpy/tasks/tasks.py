@@ -38,6 +38,7 @@ from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
 from gearpy.tasks.arguments import Arguments
 from gearpy.worker.functions import Job
+from gearpy.worker.registry import Registry
 from gearpy.worker.sync import Worker
 
 _P = ParamSpec("_P")
@@ -324,10 +325,16 @@ class Tasks:
 
         return cast(_Decorator, make)
 
-    def register(self, worker: Worker) -> None:
-        """Has a worker do all these tasks."""
+    def register(self, worker: Registry) -> None:
+        """Has a ``Worker`` or an ``AsyncWorker`` do all these tasks."""
         for task in self:
             worker.register(task.name, task.perform, timeout=task.timeout_s)
+
+    def worker(self) -> Worker:
+        """A new worker that does all these tasks, for the same servers."""
+        worker = Worker(self._servers)
+        self.register(worker)
+        return worker
 
     @property
     def client(self) -> Client:

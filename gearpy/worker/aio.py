@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import inspect
 import logging
+import math
 import signal
 import threading
 import time
@@ -64,7 +65,7 @@ class AsyncWorker(Registry):
         self._stopping = False
         self._run: _Run | None = None
 
-    async def run(self, *, burst: bool = False) -> None:
+    async def run(self, *, burst: bool = False, jobs: int | None = None) -> None:
         """Connects and does jobs, until ``stop`` is called or SIGTERM or SIGINT arrives.
 
         As ``Worker.run``.  Functions that are not done by ``stop_timeout`` are cancelled.  To
@@ -73,7 +74,7 @@ class AsyncWorker(Registry):
         """
         self._check()
         async with contextlib.AsyncExitStack() as hooks:
-            run = _Run(self, burst)
+            run = _Run(self, burst, jobs)
             try:
                 with self._hearing_signals(run):
                     for hook in self._start_hooks:
@@ -130,12 +131,13 @@ class _Run:
     All of it happens in the loop's thread.
     """
 
-    def __init__(self, worker: AsyncWorker, burst: bool) -> None:
+    def __init__(self, worker: AsyncWorker, burst: bool, jobs: int | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.timeout_s = worker._timeout_s
         self._thread = threading.get_ident()
         self._worker = worker
         self._burst = burst
+        self._jobs_left = math.inf if jobs is None else jobs
         self._functions = dict(worker._functions)  # what comes later is for the next run
         self._middlewares = tuple(worker._middlewares)
         self._roster = Roster(self._functions, worker._concurrency, burst=burst)
@@ -144,7 +146,7 @@ class _Run:
         self._lines: dict[WorkerCore, _Line] = {}
         self._threads = Threads(worker._concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._jobs: dict[Work, asyncio.Task[None]] = {}
+        self._doing: dict[Work, asyncio.Task[None]] = {}
         self._over: asyncio.Future[None] = self.loop.create_future()
         self._stopping = False
         self._due = False  # whether ``_advance`` is called at the end of this round of the loop
@@ -162,7 +164,7 @@ class _Run:
             for line in list(self._lines.values()):
                 await line.finish()
         finally:
-            tasks = [*self._tasks, *self._jobs.values()]
+            tasks = [*self._tasks, *self._doing.values()]
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -218,7 +220,7 @@ class _Run:
     def _advance(self) -> None:
         self._due = False
         while (work := self._roster.next_work()) is not None:
-            task = self._jobs[work] = self.loop.create_task(self._do(work))
+            task = self._doing[work] = self.loop.create_task(self._do(work))
             task.add_done_callback(partial(self._ended_job, work))
         self._roster.deal()
         for line in list(self._lines.values()):
@@ -289,7 +291,7 @@ class _Run:
             except RemoteProtocolError as error:
                 line.lose(f"{line.address} does not speak Gearman: {error}")
         if cancels:
-            for work, task in self._jobs.items():
+            for work, task in self._doing.items():
                 if work.core is core and core.is_cancelled(work.assignment.handle):
                     task.cancel()
         self.advance_soon()
@@ -318,11 +320,14 @@ class _Run:
                 outcome = raised(job, RuntimeError("the function was cancelled, but not its job"))
         cost.end(started_s)
         self._heartbeat.count(isinstance(outcome, Returned))
+        self._jobs_left -= 1
+        if self._jobs_left <= 0:
+            self.begin_stop()
         if not self._roster.finished(Done(work, outcome, cost)):
             log.warning(TOO_LATE, work.handle)
 
     def _ended_job(self, work: Work, task: asyncio.Task[None]) -> None:
-        del self._jobs[work]
+        del self._doing[work]
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fail(error)
         self.advance_soon()
@@ -343,7 +348,7 @@ class _Run:
             finally:
                 cost.cpu_s = thread_cost.cpu_s
 
-        self._threads.give(call, len(self._jobs))
+        self._threads.give(call, len(self._doing))
         return await answered
 
     # ---- what jobs report, from any thread

@@ -144,6 +144,11 @@ class WorkerCore:
         return self.state is State.AWAKE
 
     @property
+    def knows_server(self) -> bool:
+        """Whether the server has said by now if it speaks gearpy's own packets."""
+        return not self._asking
+
+    @property
     def is_asking(self) -> bool:
         """Whether it may just have been given a job."""
         return self.state is State.GRABBING

@@ -3,7 +3,7 @@
 crew.advance(now_s) -> actions      what is to be done now; call again at ``next_due_s`` at the
                                     latest, and after each of the following
 crew.started(pid), crew.ended(pid, crashed)
-crew.scale(number), crew.renew(), crew.stop()
+crew.scale(number), crew.retire(pid), crew.renew(), crew.stop(), crew.kill()
 """
 
 import math
@@ -35,6 +35,7 @@ class Process:
 
     pid: int
     since_s: float
+    retire_at_s: float = math.inf  # then it has lived long enough
     phase: Phase = Phase.RUNNING
     stop_by_s: float = math.inf  # then it is killed
 
@@ -65,15 +66,23 @@ Action = Start | Ask | Kill
 class Crew:
     """As many processes as are wanted, each replaced when it ends.
 
-    ``stop_s`` is how many seconds a process gets to finish what it does.  One that crashes is
-    replaced at once; if it had hardly begun, after a pause that grows with each such crash.
-    ``chance`` gives random numbers from 0 to 1.
+    ``stop_s`` is how many seconds a process gets to finish what it does, ``life_s`` after how many
+    it is replaced: those that were started together up to a tenth earlier, not all at a time.  One
+    that crashes is replaced at once; if it had hardly begun, after a pause that grows with each
+    such crash.  ``chance`` gives random numbers from 0 to 1.
     """
 
-    def __init__(self, wanted: int, stop_s: float, chance: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        wanted: int,
+        stop_s: float,
+        chance: Callable[[], float],
+        life_s: float = math.inf,
+    ) -> None:
         self.processes: dict[int, Process] = {}
         self.crashes = 0
         self._stop_s = stop_s
+        self._life_s = life_s
         self._chance = chance
         self._now_s = 0.0
         self._starting = 0
@@ -95,7 +104,8 @@ class Crew:
     def started(self, pid: int) -> None:
         """A process was started."""
         self._starting -= 1
-        self.processes[pid] = Process(pid, self._now_s)
+        life_s = self._life_s * (1 - self._chance() / 10)
+        self.processes[pid] = Process(pid, self._now_s, self._now_s + life_s)
 
     def not_started(self) -> None:
         """It could not be started."""
@@ -113,6 +123,10 @@ class Crew:
             self._fail()
         else:
             self._failures = 0
+
+    def retire(self, pid: int) -> None:
+        """Replaces one of them when it has finished its jobs."""
+        self._ask(self.processes[pid])
 
     def renew(self) -> None:
         """Replaces all processes, each when it has finished its jobs."""
@@ -148,6 +162,9 @@ class Crew:
         running = [one for one in self.processes.values() if one.phase is Phase.RUNNING]
         for process in running[wanted:]:  # the youngest go first
             self._ask(process)
+        for process in running:
+            if process.retire_at_s <= now_s:
+                self._ask(process)
         kills = []
         for process in self.processes.values():
             if process.phase is Phase.STOPPING and process.stop_by_s <= now_s:
@@ -196,6 +213,11 @@ class Crew:
             process.stop_by_s
             for process in self.processes.values()
             if process.phase is Phase.STOPPING
+        ]
+        deadlines += [
+            process.retire_at_s
+            for process in self.processes.values()
+            if process.phase is Phase.RUNNING
         ]
         if self._start_from_s > self._now_s and not self._stopped:
             deadlines.append(self._start_from_s)

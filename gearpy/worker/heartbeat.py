@@ -1,5 +1,7 @@
 """What a worker says of itself to gearpy's servers, from time to time."""
 
+import contextlib
+import glob
 import os
 import resource
 import socket
@@ -52,10 +54,19 @@ class Heartbeat:
         }
 
 
-def memory_bytes() -> int | None:
-    """The resident memory of this process; None where the system does not tell."""
+def memory_bytes(pid: int | str = "self") -> int | None:
+    """The resident memory of a process; None where the system does not tell, or it is gone."""
     try:
-        with open("/proc/self/statm", "rb") as statm:
+        with open(f"/proc/{pid}/statm", "rb") as statm:
             return int(statm.read().split()[1]) * _PAGE_BYTES
-    except OSError:
+    except (OSError, IndexError):
         return None
+
+
+def family_bytes(pid: int) -> int:
+    """The resident memory of a process and of those that it has started, 0 if it is gone."""
+    family = memory_bytes(pid) or 0
+    for path in glob.iglob(f"/proc/{pid}/task/*/children"):
+        with contextlib.suppress(OSError), open(path, "rb") as children:
+            family += sum(memory_bytes(int(child)) or 0 for child in children.read().split())
+    return family

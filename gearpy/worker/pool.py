@@ -22,6 +22,7 @@ from typing import Any, Final, final
 
 from gearpy.errors import CannotStart, ConnectionLost, InvalidArgument
 from gearpy.worker.costs import Cost, measured
+from gearpy.worker.exits import how_it_ended
 from gearpy.worker.functions import (
     Job,
     Middleware,
@@ -139,11 +140,7 @@ class _Child:
 
     def how_it_ended(self) -> str:
         self.process.join()
-        code = self.process.exitcode
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                return f"was ended by {signal.Signals(-code).name}"
-        return f"ended with exit code {code}"
+        return how_it_ended(self.process.exitcode)
 
 
 @final

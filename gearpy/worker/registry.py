@@ -35,10 +35,8 @@ class Registry:
         stop_timeout_s: float | None,
         reconnect: bool,
     ) -> None:
-        if concurrency < 1:
-            raise InvalidArgument(f"concurrency is a number of jobs from 1 on, not {concurrency}")
         self._addresses = read_addresses(servers)
-        self._concurrency = concurrency
+        self._concurrency = _checked(concurrency)
         self._timeout_s = timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._reconnect = reconnect
@@ -125,6 +123,28 @@ class Registry:
         self._stop_hooks.append(hook)
         return hook
 
+    @property
+    def servers(self) -> list[str]:
+        """The addresses of its servers."""
+        return [str(address) for address in self._addresses]
+
+    def adapt(
+        self,
+        servers: str | Iterable[str] | None = None,
+        concurrency: int | None = None,
+        stop_timeout: float | None = None,
+    ) -> None:
+        """Takes these for the next ``run`` in place of what it was made with; None: as it is.
+
+        For whoever runs a worker that somebody else's program made.  Raises as making one does.
+        """
+        if servers is not None:
+            self._addresses = read_addresses(servers)
+        if concurrency is not None:
+            self._concurrency = _checked(concurrency)
+        if stop_timeout is not None:
+            self._stop_timeout_s = stop_timeout
+
     def _check_hook(self, hook: Callable[[], object]) -> None:
         if inspect.iscoroutinefunction(hook) and not self._awaits:
             raise InvalidArgument(
@@ -138,3 +158,9 @@ class Registry:
         for address in self._addresses:
             if address.tls is not None:
                 tls_context(address.tls)  # files that are no good do not get better
+
+
+def _checked(concurrency: int) -> int:
+    if concurrency < 1:
+        raise InvalidArgument(f"concurrency is a number of jobs from 1 on, not {concurrency}")
+    return concurrency

@@ -77,7 +77,7 @@ class Worker(Registry):
         self._waker: socket.socket | None = None
         self._waker_lock = threading.Lock()
 
-    def run(self, *, burst: bool = False) -> None:
+    def run(self, *, burst: bool = False, jobs: int | None = None) -> None:
         """Connects and does jobs, until ``stop`` is called or SIGTERM or SIGINT arrives.
 
         Jobs that run then are finished, and their results sent, before this returns; those that
@@ -86,7 +86,8 @@ class Worker(Registry):
         in the main thread; a signal that is ignored stays ignored; handlers of before are put back
         at the end.
 
-        With ``burst`` it returns once its servers have no more jobs for it.
+        With ``burst`` it returns once its servers have no more jobs for it, with ``jobs`` once it
+        has done so many, and those that it holds then.
 
         Raises ServerError if a server refuses something, for example a function's name;
         InvalidArgument if nothing is registered; what a hook raises; and, with ``reconnect=False``
@@ -101,7 +102,7 @@ class Worker(Registry):
                     for hook in self._stop_hooks:
                         hooks.callback(hook)
                 if not self._stopping:
-                    with _Run(self, woken, burst) as run:
+                    with _Run(self, woken, burst, jobs) as run:
                         run.work()
             except _TimeUp:
                 log.warning("stopped: a job was handed back, as its time to finish was up")
@@ -211,9 +212,10 @@ class _Worse:
 class _Run:
     """One ``run`` of a worker: its connections, and what is under way."""
 
-    def __init__(self, worker: Worker, woken: socket.socket, burst: bool) -> None:
+    def __init__(self, worker: Worker, woken: socket.socket, burst: bool, jobs: int | None) -> None:
         self._worker = worker
         self._burst = burst
+        self._jobs_left = math.inf if jobs is None else jobs
         self._woken = woken
         self._functions = {  # what comes later is for the next run
             name: replace(each, in_process=worker._processes)
@@ -422,6 +424,9 @@ class _Run:
     def _finish(self, done: Done) -> None:
         """The function of a job has returned: tells its server."""
         self._heartbeat.count(isinstance(done.outcome, Returned))
+        self._jobs_left -= 1
+        if self._jobs_left <= 0 and not self._stopping:
+            self._begin_stop()
         line = self._by_core.get(done.work.core)
         with contextlib.nullcontext() if line is None else line.lock:
             in_time = self._roster.finished(done)

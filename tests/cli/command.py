@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from gearpy.cli.main import gearpy as group
@@ -33,14 +34,21 @@ def gearpy(
 
 
 def start(
-    *arguments: str, stdin: int | None = None, stderr: int = subprocess.PIPE
+    *arguments: str,
+    stdin: int | None = None,
+    stderr: int = subprocess.PIPE,
+    folder: Path | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts the command so that it can be interrupted."""
     # A test run that was started in the background ignores SIGINT, and so would its children.
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return subprocess.Popen(
-            [*GEARPY, *arguments], stdin=stdin, stdout=subprocess.PIPE, stderr=stderr
+            [*GEARPY, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=folder,
         )
     finally:
         signal.signal(signal.SIGINT, before)

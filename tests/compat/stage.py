@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Final, TypeVar
 import pytest
 
 from gearpy.testing.process import ServerProcess
+from tests.waiting import eventually
 
 from .processes import LIMIT_S, Started, run
 from .programs import Client, Worker, require, script
-
-PAUSE_S: Final = 0.02  # between two questions in ``wait_for``
 
 T = TypeVar("T")
 
@@ -72,11 +70,7 @@ class Stage:
 
     def wait_for(self, ask: Callable[[], T], answer: T) -> None:
         """Asks until the answer is the one that is waited for.  Fails if it never is."""
-        deadline_s = time.monotonic() + LIMIT_S
-        while (given := ask()) != answer:
-            if time.monotonic() > deadline_s:
-                pytest.fail(f"still {given!r}, never {answer!r}; {self._casualties()}")
-            time.sleep(PAUSE_S)
+        eventually(ask, answer, self._casualties)
 
     def _casualties(self) -> str:
         """Why nothing happens, if that is because a program has ended."""

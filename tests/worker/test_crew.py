@@ -13,8 +13,8 @@ from gearpy.worker.crew import Action, Ask, Crew, Kill, Phase, Start
 class Played:
     """A crew whose actions are carried out at once."""
 
-    def __init__(self, wanted: int, stop_s: float = 30.0) -> None:
-        self.crew = Crew(wanted, stop_s, lambda: 0.0)
+    def __init__(self, wanted: int, stop_s: float = 30.0, life_s: float = math.inf) -> None:
+        self.crew = Crew(wanted, stop_s, lambda: 0.0, life_s)
         self.now_s = 1_000.0
         self.next_pid = 1
         self.advance()
@@ -162,6 +162,23 @@ def test_stopping_in_a_pause_starts_nobody() -> None:
     played.crew.stop()
     assert played.crew.gone
     assert played.advance(100) == []
+
+
+def test_those_that_lived_long_enough_are_replaced() -> None:
+    played = Played(2, life_s=100.0)
+    assert played.crew.next_due_s() == played.now_s + 100.0
+    assert played.advance(99.9) == []
+    assert played.advance(0.1) == [Ask(1), Ask(2)]
+    assert played.end(1) == [Start()]
+    assert played.crew.processes[3].retire_at_s == played.now_s + 100.0
+
+
+def test_one_is_replaced_by_name() -> None:
+    played = Played(2)
+    played.crew.retire(2)
+    played.crew.retire(2)
+    assert played.advance() == [Ask(2)]
+    assert played.end(2) == [Start()]
 
 
 @given(

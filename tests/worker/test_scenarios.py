@@ -204,6 +204,20 @@ def test_a_burst_ends_with_the_last_job(server: ServerProcess, kind: Kind) -> No
     assert done == [b"first", b"second"]
 
 
+def test_it_ends_after_so_many_jobs(server: ServerProcess, kind: Kind) -> None:
+    """With several at a time there may be more: those that run beside the last one."""
+    worker, done = worker_of(kind, server.address), []
+    worker.register("count", lambda job: done.append(job.data))
+    with Client(server.address) as client:
+        client.submit_many_background("count", [str(number) for number in range(100)])
+        worker.run(jobs=10)
+        assert 10 <= len(done) < 20
+        if kind == "inline":
+            assert len(done) == 10
+        worker.run(burst=True)
+    assert len(done) == len(set(done)) == 100
+
+
 def test_a_burst_without_a_server_says_so(kind: Kind) -> None:
     with ServerProcess() as gone:
         worker = worker_of(kind, gone.address)

@@ -1,0 +1,186 @@
+"""``gearpy worker``: processes that do jobs, and what they are told while they run."""
+
+import asyncio
+import importlib.util
+import logging
+import math
+import os
+import re
+from typing import Any, Final
+
+import click
+
+from gearpy.address import Address, read_addresses
+from gearpy.cli.options import duration_option, json_option, server_option
+from gearpy.cli.tables import counted, printable, show_json
+from gearpy.client.sync import Client
+from gearpy.errors import GearpyError, SettingError
+from gearpy.server.settings import size
+from gearpy.worker.crew import PROCESSES_MAX
+from gearpy.worker.process import LOG_FORMAT, Orders
+from gearpy.worker.registry import STOP_TIMEOUT_S
+from gearpy.worker.supervisor import Plan, Supervisor
+
+_GRACE_S: Final = 5.0  # beside what a process gives its own jobs
+_NUMBER: Final = re.compile(r"[+-]?\d+")
+_read_size: Final = size(1 << 20, 1 << 50)
+
+
+class _Group(click.Group):
+    """Runs a worker where the first word is none of its commands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group)
+def worker() -> None:
+    """Run workers, and say how many there are to be.
+
+    `gearpy worker shop.tasks:worker --processes 4` is short for `gearpy worker run ...`.
+    """
+
+
+def _check_servers(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> str | None:
+    try:
+        if text is not None:
+            read_addresses(text)
+    except SettingError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
+
+
+def _check_size(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else int(_read_size(text))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not {error}") from error
+
+
+@worker.command()
+@click.argument("target", metavar="MODULE:NAME")
+@click.option(
+    "--processes",
+    type=click.IntRange(0, PROCESSES_MAX),
+    default=lambda: len(os.sched_getaffinity(0)),
+    show_default="one for each processor",
+    metavar="N",
+    help="How many processes.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many jobs each process does at a time, in place of what the worker says.",
+)
+@click.option(
+    "--max-jobs", type=click.IntRange(min=1), metavar="N", help="Replace a process after so many."
+)
+@click.option(
+    "--max-memory",
+    callback=_check_size,
+    metavar="SIZE",
+    help="Replace a process that has more memory than 500M, with the processes that it started.",
+)
+@duration_option("--max-runtime", "Replace a process after so long: 3600 (seconds), 30m, 12h.")
+@duration_option(
+    "--stop-timeout",
+    f"How long jobs may take to finish when a process is to end.  [default: {STOP_TIMEOUT_S:g}]",
+)
+@click.option("--reload", is_flag=True, help="Replace processes when a .py file here changes.")
+@click.option(
+    "--servers",
+    callback=_check_servers,
+    metavar="HOST:PORT,...",
+    help="Gearman servers, in place of those that the worker says.",
+)
+@click.option(
+    "--group",
+    metavar="NAME",
+    help="What `gearpy workers` and `gearpy worker scale` call them.  [default: MODULE:NAME]",
+)
+def run(
+    target: str,
+    processes: int,
+    concurrency: int | None,
+    max_jobs: int | None,
+    max_memory: int | None,
+    max_runtime: float | None,
+    stop_timeout: float | None,
+    reload: bool,
+    servers: str | None,
+    group: str | None,
+) -> None:
+    """Run the worker MODULE:NAME in several processes.
+
+    NAME is a Worker, an AsyncWorker, Tasks, or a function that gives one of them; MODULE is looked
+    for in this folder first. A process that ends is replaced; one that crashes at once, after a
+    pause that grows.
+
+    Signals: TERM or Ctrl-C: finish the jobs that run, and end; Ctrl-C again: end at once. HUP:
+    replace all processes. TTIN: one more, TTOU: one less.
+    """
+    if reload and importlib.util.find_spec("watchfiles") is None:
+        raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
+    stop_s = STOP_TIMEOUT_S if stop_timeout is None else stop_timeout
+    plan = Plan(
+        Orders(target, -1, servers, concurrency, max_jobs, stop_s),
+        target if group is None else group,
+        processes,
+        stop_s + _GRACE_S,
+        math.inf if max_runtime is None else max(max_runtime, 1.0),
+        max_memory,
+        reload,
+    )
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    asyncio.run(_supervise(plan))
+
+
+async def _supervise(plan: Plan) -> None:
+    await Supervisor(plan).run()
+
+
+def _read_number(_context: click.Context, _argument: click.Parameter, text: str) -> int | str:
+    if not _NUMBER.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is no number: write 4, +1 or -1")
+    return text if text[0] in "+-" else int(text)
+
+
+@worker.command(context_settings={"ignore_unknown_options": True})
+@click.argument("number", callback=_read_number)
+@click.argument("group")
+@json_option
+@server_option
+def scale(number: int | str, group: str, as_json: bool, server: Address) -> None:
+    """Change how many processes GROUP has to NUMBER, or by +1 or -1.
+
+    Those that are too many finish their jobs first. GROUP is as `gearpy workers` shows it, or a
+    pattern like shop*.
+    """
+    _command(group, {"scale": number}, as_json, server)
+
+
+@worker.command()
+@click.argument("group")
+@json_option
+@server_option
+def restart(group: str, as_json: bool, server: Address) -> None:
+    """Replace all processes of GROUP, each when it has finished its jobs."""
+    _command(group, {"restart": True}, as_json, server)
+
+
+def _command(group: str, command: dict[str, Any], as_json: bool, server: Address) -> None:
+    with Client(str(server)) as client:
+        told = client.operate("tell-workers", group=group, command=command)["told"]
+    if not told:
+        raise GearpyError(
+            f"no `gearpy worker` of the group {printable(group)} is connected to {server}"
+        )
+    if as_json:
+        show_json({"told": told})
+    else:
+        click.echo(f"Told {counted(told, 'supervisor')}.")
