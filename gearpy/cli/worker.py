@@ -86,7 +86,14 @@ def _check_size(_context: click.Context, _option: click.Parameter, text: str | N
     metavar="SIZE",
     help="Replace a process that has more memory than 500M, with the processes that it started.",
 )
-@duration_option("--max-runtime", "Replace a process after so long: 3600 (seconds), 30m, 12h.")
+@duration_option(
+    "--max-runtime", "Replace a process that has run for so long: 3600 (seconds), 30m, 12h."
+)
+@duration_option(
+    "--timeout",
+    "How long a job may take where its function does not say: then it fails, and its process is"
+    " replaced.",
+)
 @duration_option(
     "--stop-timeout",
     f"How long jobs may take to finish when a process is to end.  [default: {STOP_TIMEOUT_S:g}]",
@@ -110,6 +117,7 @@ def run(
     max_jobs: int | None,
     max_memory: int | None,
     max_runtime: float | None,
+    timeout: float | None,
     stop_timeout: float | None,
     reload: bool,
     servers: str | None,
@@ -128,7 +136,7 @@ def run(
         raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
     stop_s = STOP_TIMEOUT_S if stop_timeout is None else stop_timeout
     plan = Plan(
-        Orders(target, -1, servers, concurrency, max_jobs, stop_s),
+        Orders(target, -1, servers, concurrency, max_jobs, stop_s, timeout),
         target if group is None else group,
         processes,
         stop_s + _GRACE_S,

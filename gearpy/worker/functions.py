@@ -178,17 +178,13 @@ class Registration:
     codec: Codec | None = None
     takes_job: bool = False
     is_coroutine: bool = False
-    in_process: bool = False
+    is_stopped: bool = False  # by this worker, when its time is up
 
     @property
     def server_timeout_ms(self) -> int:
         """When the server is to give the job to another worker; 0: never.  Where this worker stops
         the function itself, and says so, that is only in case it could not."""
-        return self.timeout_ms + (_GRACE_MS if self.timeout_ms and self._is_stopped else 0)
-
-    @property
-    def _is_stopped(self) -> bool:
-        return self.is_coroutine or self.in_process
+        return self.timeout_ms + (_GRACE_MS if self.timeout_ms and self.is_stopped else 0)
 
     def call(self, job: Job) -> Any:
         """Calls the function: what it returns, not encoded; of a coroutine function a coroutine."""
@@ -235,10 +231,6 @@ def registration(
         raise InvalidArgument(f"a function's name is not empty and holds no NUL: {name!r} won't do")
     if not callable(function):
         raise TypeError(f"{function!r} can't be called, so it can't do the jobs of {name!r}")
-    if timeout_s is not None and not 0 < timeout_s < math.inf:
-        raise InvalidArgument(
-            f"the timeout of {name!r} is a number of seconds above 0, or None; not {timeout_s!r}"
-        )
     if concurrency is not None and concurrency < 1:
         raise InvalidArgument(
             f"the concurrency of {name!r} is a number of jobs from 1 on, or None; not {concurrency}"
@@ -246,12 +238,22 @@ def registration(
     return Registration(
         name_bytes,
         function,
-        math.ceil((timeout_s or 0) * 1000),
+        0 if timeout_s is None else timeout_ms(name, timeout_s),
         concurrency,
         _read_codec(name, codec),
         codec is not None and "job" in inspect.signature(function).parameters,
         inspect.iscoroutinefunction(function),
+        inspect.iscoroutinefunction(function),
     )
+
+
+def timeout_ms(name: str | bytes, timeout_s: float) -> int:
+    """The timeout of a function as it travels.  Raises InvalidArgument."""
+    if not 0 < timeout_s < math.inf:
+        raise InvalidArgument(
+            f"the timeout of {name!r} is a number of seconds above 0, or None; not {timeout_s!r}"
+        )
+    return math.ceil(timeout_s * 1000)
 
 
 def _read_codec(name: str | bytes, codec: CodecName | Codec | None) -> Codec | None:

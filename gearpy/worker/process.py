@@ -37,6 +37,7 @@ class Orders:
     concurrency: int | None = None
     jobs: int | None = None
     stop_s: float | None = None
+    timeout_s: float | None = None
 
     def command(self) -> list[str]:
         """How to start a process with them."""
@@ -92,7 +93,7 @@ def main() -> None:
         worker = load(orders.target)
         if not logging.root.handlers:
             logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-        worker.adapt(orders.servers, orders.concurrency, orders.stop_s)
+        worker.adapt(orders.servers, orders.concurrency, orders.stop_s, orders.timeout_s)
     except GearpyError as error:
         _complain(error)
         sys.exit(EXIT_TARGET)

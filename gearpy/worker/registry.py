@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from gearpy.address import read_addresses, tls_context
@@ -13,6 +14,7 @@ from gearpy.worker.functions import (
     Middleware,
     Registration,
     registration,
+    timeout_ms,
 )
 
 TIMEOUT_S: Final = 30.0
@@ -40,6 +42,7 @@ class Registry:
         self._timeout_s = timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._reconnect = reconnect
+        self._is_replaced = False  # by another process, when this one ends
         self._functions: dict[bytes, Registration] = {}
         self._middlewares: list[Middleware] = []
         self._start_hooks: list[Callable[[], object]] = []
@@ -133,11 +136,20 @@ class Registry:
         servers: str | Iterable[str] | None = None,
         concurrency: int | None = None,
         stop_timeout: float | None = None,
+        timeout: float | None = None,
     ) -> None:
         """Takes these for the next ``run`` in place of what it was made with; None: as it is.
+        ``timeout`` is for functions that were registered without one.
 
-        For whoever runs a worker that somebody else's program made.  Raises as making one does.
+        For a supervisor, which runs a worker that somebody else's program made, and puts another
+        process in the place of one that ends: so from now on the worker ends where a function that
+        can't be stopped takes longer than it may.  Raises as making a worker does.
         """
+        self._is_replaced = True
+        if timeout is not None:
+            for name, each in self._functions.items():
+                if not each.timeout_ms:
+                    self._functions[name] = replace(each, timeout_ms=timeout_ms(name, timeout))
         if servers is not None:
             self._addresses = read_addresses(servers)
         if concurrency is not None:

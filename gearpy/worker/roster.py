@@ -6,6 +6,7 @@ roster.received(core, assignments)    jobs came
 roster.next_work() -> Work            the next one to begin, as long as there is room
 roster.finished(done)                 its function has returned
 roster.idle                           whether no server has another job
+roster.overran(work)                  its function takes longer than it may
 roster.stop()                         no more jobs; ``stopped`` says when there is nothing left
 """
 
@@ -18,7 +19,7 @@ from gearpy.errors import RemoteProtocolError
 from gearpy.protocol.codec import decoded
 from gearpy.worker.core import Assignment, WorkerCore
 from gearpy.worker.costs import Cost
-from gearpy.worker.functions import Raised, Registration, Returned
+from gearpy.worker.functions import Raised, Registration, Returned, overran
 
 # Where jobs take less than this, the next one is fetched while one runs: the way to the server and
 # back would take as long.  Where they take longer, another worker is to have it instead.
@@ -168,6 +169,8 @@ class Roster:
         work, cost, core = done.work, done.cost, done.work.core
         handle = work.assignment.handle
         self._slowest_s = max(cost.elapsed_s, self._slowest_s * _FORGETS)
+        if work not in self.running:
+            return True  # it was given up, and its server knows
         del self.running[work]
         if not work.lost:
             if cost.matters:
@@ -183,6 +186,13 @@ class Roster:
             for each in self._cores:
                 each.wake()
         return not work.lost
+
+    def overran(self, work: Work) -> None:
+        """A function takes longer than it may.  It goes on, but its job is over."""
+        error = overran(work.registration)
+        work.core.failure(work.assignment.handle, "timeout", f"TimeoutError: {error}".encode())
+        del self.running[work]
+        self._let_go(work)
 
     @property
     def idle(self) -> bool:

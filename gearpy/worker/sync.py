@@ -20,7 +20,7 @@ from gearpy.address import RECEIVE_BYTES, connect, connect_timeout_s
 from gearpy.errors import CannotConnect, ConnectionLost, GearpyError, RemoteProtocolError
 from gearpy.stream import Stream
 from gearpy.worker.costs import measured
-from gearpy.worker.functions import Job, Returned, close_loop, perform
+from gearpy.worker.functions import Job, Returned, close_loop, overran, perform
 from gearpy.worker.heartbeat import Heartbeat
 from gearpy.worker.line import WorkerLine
 from gearpy.worker.places import FOR_NOW, Place
@@ -217,12 +217,21 @@ class _Run:
         self._burst = burst
         self._jobs_left = math.inf if jobs is None else jobs
         self._woken = woken
+        stops = worker._processes or worker._is_replaced
         self._functions = {  # what comes later is for the next run
-            name: replace(each, in_process=worker._processes)
+            name: replace(each, is_stopped=each.is_coroutine or stops)
             for name, each in worker._functions.items()
         }
         self._middlewares = tuple(worker._middlewares)
-        self._inline = worker._concurrency == 1 and not worker._processes
+        # Who ends for a function that overruns its time has to be free to notice.
+        self._watches = worker._is_replaced and not worker._processes
+        has_limits = any(
+            each.timeout_ms and not each.is_coroutine for each in self._functions.values()
+        )
+        self._inline = not (
+            worker._concurrency > 1 or worker._processes or (self._watches and has_limits)
+        )
+        self._overrun_s: dict[Work, float] = {}  # when a function's time is up that is not stopped
         self._pool = Pool(worker._kit()) if worker._processes else None
         self._roster = Roster(self._functions, worker._concurrency, burst=burst)
         self._places = [Place(address) for address in worker._addresses]
@@ -267,6 +276,7 @@ class _Run:
             self._stop_if_wanted()
             self._connect_due()
             self._begin_works()
+            self._end_overrun()
             self._beat()
             self._speak()
             if self._finished():
@@ -402,7 +412,25 @@ class _Run:
             self._in_thread(partial(self._pool.perform, work, line), len(self._roster.running))
         else:
             job = Job(line, work.assignment)
+            registration = work.registration
+            if self._watches and registration.timeout_ms and not registration.is_coroutine:
+                self._overrun_s[work] = time.monotonic() + registration.timeout_ms / 1000
             self._in_thread(partial(self._perform, work, job), len(self._roster.running))
+
+    def _end_overrun(self) -> None:
+        """A function that takes too long can't be stopped but with its process: its server is told,
+        and this worker ends as soon as its other jobs are done."""
+        if not self._overrun_s:
+            return
+        now_s = time.monotonic()
+        for work in [work for work, due_s in self._overrun_s.items() if due_s <= now_s]:
+            del self._overrun_s[work]
+            log.error("job %s: %s; this process ends", work.handle, overran(work.registration))
+            line = self._by_core.get(work.core)
+            with contextlib.nullcontext() if line is None else line.lock:
+                self._roster.overran(work)
+            if not self._stopping:
+                self._begin_stop()
 
     def _in_thread(self, perform: Callable[[], Done | None], at_a_time: int) -> None:
         def call() -> None:
@@ -423,6 +451,7 @@ class _Run:
 
     def _finish(self, done: Done) -> None:
         """The function of a job has returned: tells its server."""
+        self._overrun_s.pop(done.work, None)
         self._heartbeat.count(isinstance(done.outcome, Returned))
         self._jobs_left -= 1
         if self._jobs_left <= 0 and not self._stopping:
@@ -459,6 +488,7 @@ class _Run:
             self._stop_by_s,
             self._heartbeat.next_s,
             *(math.inf if self._stopping else place.due_s for place in self._places),
+            *self._overrun_s.values(),
         )
         left_s = None if until_s == math.inf else max(until_s - time.monotonic(), 0.0)
         for key, _ in self._selector.select(left_s):

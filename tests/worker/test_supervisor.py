@@ -200,6 +200,23 @@ def test_one_that_crashes_is_replaced(server: ServerProcess, tmp_path: Path) -> 
         assert f"process {before} was ended by SIGKILL" in made.log
 
 
+@pytest.mark.parametrize("concurrency", ["1", "2"])
+def test_a_job_that_takes_too_long_fails_and_its_process_is_replaced(
+    server: ServerProcess, tmp_path: Path, concurrency: str
+) -> None:
+    more = ("--processes", "1", "--concurrency", concurrency, "--timeout", "0.5")
+    with crew(tmp_path, server, "shop:worker", *more) as made:
+        made.client.operate("set-policy", function="held", policy={"keep_s": 60})
+        job, pid = made.held("never")
+        with pytest.raises(JobFailed, match=r"TimeoutError: held took longer than its 0\.5 s"):
+            job.result(LIMIT_S)
+        assert made.client.job(job.handle)["job"]["reason"] == "timeout"
+        assert made.pid() != pid
+        eventually(lambda: is_there(pid), False, lambda: made.log)
+        assert (made.supervisor() or {})["crashes"] == 0
+    assert "this process ends" in made.log
+
+
 def test_processes_are_replaced_after_so_many_jobs(server: ServerProcess, tmp_path: Path) -> None:
     with crew(tmp_path, server, "shop:worker", "--processes", "1", "--max-jobs", "3") as made:
         pids = [made.pid() for _ in range(9)]
