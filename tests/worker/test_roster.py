@@ -175,3 +175,16 @@ def test_it_stops_when_all_that_it_holds_is_done() -> None:
     late = WorkerCore()
     played.roster.join(late)
     assert late.stopped
+
+
+def test_a_function_that_overruns_its_time_is_told_and_makes_room() -> None:
+    played = Played(1)
+    [core] = played.cores
+    played.asked()
+    played.say(core, response(p.OPTION_RES, b"gearpy") + assign(b"H:1"))
+    work = played.begin()
+    played.roster.overran(work)
+    text = b"TimeoutError: f took longer than its 0 s, and was stopped"
+    assert played.asked() == [request(p.WORK_FAILURE, b"H:1", b"timeout", text) + GRAB]
+    assert played.roster.finished(Done(work, Returned(b"late"), Cost(1.0)))
+    assert core.take() == b""
