@@ -30,12 +30,14 @@ from gearpy.errors import (
     WaitTimeout,
 )
 from gearpy.priority import Priority
+from gearpy.worker.aio import AsyncWorker
 from gearpy.worker.functions import Job
 from gearpy.worker.sync import Worker
 
 __all__ = [
     "AsyncClient",
     "AsyncClientJob",
+    "AsyncWorker",
     "CannotConnect",
     "Client",
     "ClientJob",

@@ -59,6 +59,7 @@ NAMES = (
     "client.py",
     "async_client.py",
     "more_worker.py",
+    "async_worker.py",
     "shop.py",
     "shop_worker.py",
     "test_later.py",
@@ -103,7 +104,7 @@ def test_its_worker_and_its_client_work(server: ServerProcess, tmp_path: Path) -
 
 
 def test_its_tasks_work(server: ServerProcess, tmp_path: Path) -> None:
-    worker = programs(server, tmp_path)[5]
+    worker = programs(server, tmp_path)[6]
     client = tmp_path / "client_of_shop.py"
     client.write_text('import shop\nprint(shop.resize.submit("a.jpg", width=200).result(60))')
     working = subprocess.Popen([sys.executable, worker])
@@ -124,13 +125,23 @@ def test_its_worker_with_more_works(server: ServerProcess, tmp_path: Path) -> No
         assert working.wait(60) == 0
 
 
+def test_its_worker_in_an_event_loop_works(server: ServerProcess, tmp_path: Path) -> None:
+    working = subprocess.Popen([sys.executable, programs(server, tmp_path)[4]])
+    try:
+        with Client(server.address) as client:
+            assert client.submit("fetch", "x").result(60) == b"X"
+    finally:
+        working.terminate()
+        assert working.wait(60) == 0
+
+
 def test_its_test_passes(server: ServerProcess, tmp_path: Path) -> None:
-    test = programs(server, tmp_path)[6]
+    test = programs(server, tmp_path)[7]
     subprocess.run([sys.executable, "-m", "pytest", "-q", test], check=True, timeout=60)
 
 
 def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
-    handle, cancelled = output(programs(server, tmp_path)[7])
+    handle, cancelled = output(programs(server, tmp_path)[8])
     assert re.fullmatch(r"H:\S+:\d+", handle)
     assert cancelled == "True"
 
