@@ -34,8 +34,8 @@ format: install  ## what check would complain about and a program can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: install  ## all tests
-	$(BIN)/pytest
+test: install  ## all tests, as many at a time as there are processors
+	$(BIN)/pytest -n auto
 
 simulate: install  ## the whole server in a simulated world: SEEDS=0-9999, or SEEDS=1234 STORY=1
 	$(BIN)/python -m gearpy.testing.simulation --seeds $(or $(SEEDS),0-999) $(if $(STORY),--story)

@@ -13,10 +13,11 @@ Do such jobs:
 """
 
 from gearpy.client.aio import AsyncClient, AsyncClientJob
+from gearpy.client.blocking import ClientJob
 from gearpy.client.core import JobStatus
 from gearpy.client.desk import JobProgress
 from gearpy.client.options import SubmitOptions
-from gearpy.client.sync import Client, ClientJob
+from gearpy.client.sync import Client
 from gearpy.errors import (
     CannotConnect,
     ConnectionLost,

@@ -5,14 +5,16 @@ job to be submitted; ``core`` is one connection's conversation; ``servers`` choo
 ``desk`` knows whose answer is whose; ``jobs`` are jobs on their way; ``calls`` is what each call
 does, step by step.
 
-``sync`` (with ``line``) is the blocking client around them, ``aio`` the one for asyncio.
+``sync`` (with ``line``) is the blocking client around them, whose methods are in ``blocking``;
+``aio`` is the one for asyncio.
 """
 
 from gearpy.client.aio import AsyncClient, AsyncClientJob
+from gearpy.client.blocking import ClientJob
 from gearpy.client.core import JobStatus
 from gearpy.client.desk import JobProgress
 from gearpy.client.options import SubmitOptions
-from gearpy.client.sync import Client, ClientJob
+from gearpy.client.sync import Client
 
 __all__ = [
     "AsyncClient",

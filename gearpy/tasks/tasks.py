@@ -29,10 +29,11 @@ from typing import (
 )
 
 from gearpy.client.aio import AsyncClient, AsyncClientJob
+from gearpy.client.blocking import TIMEOUT_S, BlockingClient, ClientJob
 from gearpy.client.core import JobStatus
 from gearpy.client.desk import JobProgress
 from gearpy.client.options import SubmitOptions
-from gearpy.client.sync import TIMEOUT_S, Client, ClientJob
+from gearpy.client.sync import Client
 from gearpy.client.wishes import read_wish
 from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
@@ -277,7 +278,7 @@ class Tasks:
         self._servers = servers if servers is None or isinstance(servers, str) else list(servers)
         self._timeout_s = timeout
         self._tasks: dict[str, Task[..., Any]] = {}
-        self._client: Client | None = None
+        self._client: BlockingClient | None = None
         self._connecting = threading.Lock()
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient]
         self._async_clients = weakref.WeakKeyDictionary()
@@ -336,8 +337,19 @@ class Tasks:
         self.register(worker)
         return worker
 
+    @contextmanager
+    def through(self, client: BlockingClient) -> Iterator[None]:
+        """Submits through this client instead, until the end of the block."""
+        with self._connecting:
+            before, self._client = self._client, client
+        try:
+            yield
+        finally:
+            with self._connecting:
+                self._client = before
+
     @property
-    def client(self) -> Client:
+    def client(self) -> BlockingClient:
         """The client that ``submit`` and its like use.  Raises as ``Client``."""
         with self._connecting:
             if self._client is None:

@@ -6,11 +6,13 @@ def test_a_mail_is_sent(gearpy_client, gearpy_worker):
     assert gearpy_worker.drain() == 1
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from gearpy.client.sync import Client
+from gearpy.testing.inline import InlineClient
 from gearpy.testing.process import ServerProcess
 from gearpy.testing.server import LocalServer
 from gearpy.testing.worker import HandWorker
@@ -35,6 +37,14 @@ def gearpy_client(gearpy_server: LocalServer) -> Iterator[Client]:
     """A client of ``gearpy_server``."""
     with Client(gearpy_server.address) as client:
         yield client
+
+
+@pytest.fixture
+def gearpy_inline() -> Iterator[Callable[..., InlineClient]]:
+    """Makes a client without any server, whose jobs are done at once: ``gearpy_inline(worker)``,
+    ``gearpy_inline(tasks, policies=...)``; see ``InlineClient``."""
+    with contextlib.ExitStack() as stack:
+        yield lambda work, **more: stack.enter_context(InlineClient(work, **more))
 
 
 @pytest.fixture

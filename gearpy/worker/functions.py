@@ -7,9 +7,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, Final, Literal, Protocol, TypeVar, final
 
 from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
@@ -17,6 +17,8 @@ from gearpy.protocol.codec import decoded, encoded
 from gearpy.worker.core import Assignment
 
 log: Final = logging.getLogger("gearpy.worker")
+
+_Returned = TypeVar("_Returned")
 
 _GRACE_MS: Final = 5_000
 
@@ -277,7 +279,7 @@ def perform(
     logged with its traceback, and told; what is worse (KeyboardInterrupt, SystemExit) is raised."""
     try:
         if registration.is_coroutine:
-            answer = _around(middlewares, job, lambda: _run_coroutine(registration, job))
+            answer = _around(middlewares, job, lambda: run_here(in_time(registration, job)))
         elif middlewares:
             answer = _around(middlewares, job, lambda: registration.call(job))
         else:
@@ -334,12 +336,12 @@ def _around(middlewares: Sequence[Middleware], job: Job, innermost: Callable[[],
 _own = threading.local()
 
 
-def _run_coroutine(registration: Registration, job: Job) -> Any:
+def run_here(coroutine: Coroutine[Any, Any, _Returned]) -> _Returned:
     """In an event loop of this thread, which stays for the next one."""
-    runner = getattr(_own, "runner", None)
+    runner: asyncio.Runner | None = getattr(_own, "runner", None)
     if runner is None:
         runner = _own.runner = asyncio.Runner()
-    return runner.run(in_time(registration, job))
+    return runner.run(coroutine)
 
 
 def close_loop() -> None:

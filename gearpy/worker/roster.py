@@ -63,6 +63,8 @@ class Roster:
     A server is asked only when there is room for what it may give: so no job waits here while
     another worker could do it, but one where jobs are short.
 
+    ``slots`` may change; what runs then goes on.
+
     In a ``burst`` every end of a job is a reason to ask again: it may have submitted others, and a
     server that says so is not always heard before that end.
     """
@@ -72,7 +74,7 @@ class Roster:
     ) -> None:
         self.running: dict[Work, None] = {}
         self._functions = functions
-        self._slots = slots
+        self.slots = slots
         self._burst = burst
         self._cores: deque[WorkerCore] = deque()
         self._waiting: deque[Work] = deque()
@@ -107,7 +109,7 @@ class Roster:
 
     def deal(self) -> None:
         """Asks for as many jobs as can be taken, each time beginning with another server."""
-        free = self._slots + self.fetches_ahead - len(self._waiting) - len(self.running)
+        free = self.slots + self.fetches_ahead - len(self._waiting) - len(self.running)
         free -= sum(core.is_asking for core in self._cores)
         if free <= 0:
             return
@@ -148,7 +150,7 @@ class Roster:
     def next_work(self) -> Work | None:
         """The next job to begin, which then counts as running; None if there is none, or no room
         for it."""
-        if len(self.running) >= self._slots:
+        if len(self.running) >= self.slots:
             return None
         for work in list(self._waiting):
             if work.core.is_cancelled(work.assignment.handle):

@@ -7,6 +7,7 @@ import pytest
 
 from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
+from gearpy.worker import functions
 from gearpy.worker.core import Assignment, Terms
 from gearpy.worker.functions import (
     Job,
@@ -141,6 +142,14 @@ class Untold(Exception):
         raise RuntimeError
 
 
+def test_a_message_that_is_no_utf_8_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def function(job: Job) -> None:
+        raise ValueError("half a pair \ud800")
+
+    monkeypatch.setattr(functions.log, "disabled", True)  # pytest's report could not be written
+    assert outcome(function) == Raised(b"ValueError: half a pair \\ud800")
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
@@ -150,7 +159,6 @@ class Untold(Exception):
         (ValueError("two\nlines"), "ValueError: two\nlines"),
         (Custom("own"), f"{__name__}.Custom: own"),
         (Untold(), f"{__name__}.Untold: <its message can't be told>"),
-        (ValueError("half a pair \ud800"), "ValueError: half a pair \\ud800"),
         (OSError(2, "No such file or directory"), "FileNotFoundError: [Errno 2] No such file"),
     ],
 )
