@@ -12,8 +12,9 @@ from gearpy.worker.functions import JobFunction
 LIMIT_S: Final = 30.0
 
 
-Kind = Literal["inline", "threads", "asyncio"]
+Kind = Literal["inline", "threads", "asyncio", "processes"]
 KINDS: Final[tuple[Kind, ...]] = ("inline", "threads", "asyncio")
+ALL_KINDS: Final[tuple[Kind, ...]] = (*KINDS, "processes")  # for functions of a module
 
 
 class _Looped:
@@ -33,6 +34,8 @@ def worker_of(kind: Kind, servers: Any, **more: Any) -> Worker:
     """A worker of that kind, so that a scenario is written once for all of them."""
     if kind == "asyncio":
         return cast(Worker, _Looped(AsyncWorker(servers, **{"concurrency": 4, **more})))
+    if kind == "processes":
+        return Worker(servers, **{"concurrency": 2, "processes": True, **more})
     return Worker(servers, **{"concurrency": 1 if kind == "inline" else 4, **more})
 
 

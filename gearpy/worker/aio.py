@@ -338,15 +338,16 @@ class _Run:
         answered = self.loop.create_future()
 
         def call() -> None:
+            settle: Callable[[], None]
             try:
                 with measured() as thread_cost:
                     answer = work.registration.call(job)
             except BaseException as error:
-                self.call_soon(partial(_settle, answered, answered.set_exception, error))
+                settle = partial(_settle, answered, answered.set_exception, error)
             else:
-                self.call_soon(partial(_settle, answered, answered.set_result, answer))
-            finally:
-                cost.cpu_s = thread_cost.cpu_s
+                settle = partial(_settle, answered, answered.set_result, answer)
+            cost.cpu_s = thread_cost.cpu_s
+            self.call_soon(settle)
 
         self._threads.give(call, len(self._doing))
         return await answered

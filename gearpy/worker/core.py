@@ -34,23 +34,22 @@ _LATE: Final = "JOB_NOT_FOUND"
 EXTENSION: Final = b"gearpy"
 _UNKNOWN_OPTION: Final = "UNKNOWN_OPTION"
 
+_WORTH_MAX: Final = 64
 _COMMANDS_MAX: Final = 100  # that nobody has taken yet; the newest count
 
 
 class State(Enum):
     """Where the conversation stands, beside the jobs that are held.
 
-        IDLE ──start──▶ AWAKE ──grab──▶ GRABBING ──JOB_ASSIGN──▶ AWAKE
-                        GRABBING ──NO_JOB──▶ ASLEEP ──NOOP, can_do──▶ AWAKE
+        IDLE ──start──▶ AWAKE ──NO_JOB──▶ ASLEEP ──NOOP, can_do──▶ AWAKE
 
-    There is one question under way at a time: so CANT_DO, sent with the next one, is in time.
-    After ``stop`` every arrow leads to STOPPED, and so does ``stop`` itself, except while GRABBING:
-    the answer may be a job, which then is this worker's.
+    While AWAKE it asks, several times where that is worth it, and falls asleep once all of that is
+    answered, with NO_JOB in the end.  ``stop`` leads to STOPPED, from AWAKE once all is answered:
+    the answers may be jobs, which then are this worker's.
     """
 
     IDLE = auto()
     AWAKE = auto()
-    GRABBING = auto()
     ASLEEP = auto()
     STOPPED = auto()
 
@@ -97,6 +96,9 @@ class WorkerCore:
 
     ``commands`` are what the server was asked to tell this worker, which said that it is a
     supervisor; take them from the left.
+
+    ``questions_max`` is how many GRABs may be under way at a time, once the server has shown that
+    it has so many jobs.  With 1, the default, a CANT_DO that is sent with the next one is in time.
     """
 
     def __init__(self) -> None:
@@ -104,6 +106,8 @@ class WorkerCore:
         self.refusal: ServerError | None = None
         self.state = State.IDLE
         self.stopping = False
+        self.asking = 0  # GRABs that are not answered: it may just have been given so many jobs
+        self.questions_max = 1
         self.extended = False
         self._held: dict[bytes, bool] = {}  # by handle, whether it was cancelled
         self.cancels = 0
@@ -111,7 +115,9 @@ class WorkerCore:
         self._parser = PacketParser(p.RES, ASSIGNMENT_BYTES_MAX)
         self._output: deque[bytes] = deque()
         # Nothing waits for the answer: before the first job comes it is here, or never comes.
-        self._asking = True
+        self._unknown = True
+        self._dry = False  # the last answer was that there is no job
+        self._worth = 1  # so many questions at a time, as far as the answers tell
         self._put(p.OPTION_REQ, EXTENSION)
 
     # ---- speaking
@@ -141,17 +147,13 @@ class WorkerCore:
     @property
     def wants_job(self) -> bool:
         """Whether ``grab`` may be called."""
-        return self.state is State.AWAKE
+        questions = min(self._worth, self.questions_max)
+        return self.state is State.AWAKE and self.asking < questions and not self._dry
 
     @property
     def knows_server(self) -> bool:
         """Whether the server has said by now if it speaks gearpy's own packets."""
-        return not self._asking
-
-    @property
-    def is_asking(self) -> bool:
-        """Whether it may just have been given a job."""
-        return self.state is State.GRABBING
+        return not self._unknown
 
     @property
     def asleep(self) -> bool:
@@ -161,12 +163,12 @@ class WorkerCore:
     @property
     def load(self) -> int:
         """The jobs that it holds, or that it may just have been given."""
-        return len(self._held) + (self.state is State.GRABBING)
+        return len(self._held) + self.asking
 
     def grab(self) -> None:
         """Asks for a job."""
         self._put(p.GRAB_JOB_UNIQ)
-        self.state = State.GRABBING
+        self.asking += 1
 
     def wake(self) -> None:
         """Asks again though it sleeps, and the server did not call."""
@@ -244,7 +246,7 @@ class WorkerCore:
         """Takes no more jobs.  Those that it holds, or that the server may just have given, are to
         be done."""
         self.stopping = True
-        if self.state is not State.GRABBING:
+        if not self.asking:
             self.state = State.STOPPED
 
     @property
@@ -271,8 +273,7 @@ class WorkerCore:
     # ---- hearing
 
     def receive(self, data: bytes) -> list[Assignment]:
-        """Bytes arrived: the jobs that they bring.  There is at most one at a time from a server
-        that keeps to the protocol, as there is one question under way at a time."""
+        """Bytes arrived: the jobs that they bring, at most one for each ``grab``."""
         assignments: list[Assignment] = []
         if self.broken is not None:
             return assignments
@@ -292,9 +293,9 @@ class WorkerCore:
             raise RemoteProtocolError("it sent a request where replies are read")
         if number in _ASSIGNMENTS:
             assignments.append(self._assigned(number, codec.split(number, body)))
-        elif number == p.NO_JOB and self.state is State.GRABBING:
-            self._asking = False
-            self._sleep()
+        elif number == p.NO_JOB and self.asking:
+            self._dry, self._worth = True, 1
+            self._answered()
         elif number == p.NOOP and self.state is State.ASLEEP:
             self.state = State.AWAKE
         elif number == p.CANCEL_JOB:
@@ -305,37 +306,44 @@ class WorkerCore:
         elif number == p.WORKER_COMMAND:
             with suppress(MalformedPacket):  # as one that a newer server tells in another way
                 self.commands.append(codec.unpacked("WORKER_COMMAND", body))
-        elif number == p.OPTION_RES and self._asking:
-            self._asking = False
+        elif number == p.OPTION_RES and self._unknown:
+            self._unknown = False
             self.extended = codec.trimmed(body) == EXTENSION
         elif number == p.ERROR:
             self._hear_error(*codec.split(number, body))
         # A NOOP while not asleep wakes nobody: the job that it tells of is asked for anyway.
 
     def _assigned(self, number: int, fields: list[bytes]) -> Assignment:
-        if self.state is not State.GRABBING:
+        if not self.asking:
             raise RemoteProtocolError("it assigned a job that nobody asked for")
         handle, function, *between, payload = fields
         unique = between[0] if between else b""
         terms = NO_TERMS
         if number == p.JOB_ASSIGN_OPTIONS:
             terms = _read_terms(codec.unpacked("JOB_ASSIGN_OPTIONS", between[1]))
-        self.state = State.STOPPED if self.stopping else State.AWAKE
-        self._asking = False
+        self._dry = False
+        self._worth = min(2 * self._worth, _WORTH_MAX)
+        self._answered()
         self._held[handle] = False
         return Assignment(handle, function, unique, payload, terms)
 
     def _hear_error(self, code: bytes, text: bytes) -> None:
         error = ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
-        if self._asking and error.code.upper() == _UNKNOWN_OPTION:
-            self._asking = False  # not one of gearpy's servers: its jobs come without terms
+        if self._unknown and error.code.upper() == _UNKNOWN_OPTION:
+            self._unknown = False  # not one of gearpy's servers: its jobs come without terms
         elif error.code != _LATE:
             self.refusal = error
 
-    def _sleep(self) -> None:
+    def _answered(self) -> None:
+        """A GRAB was: was it the last one?"""
+        self._unknown = False
+        self.asking -= 1
+        if self.asking:
+            return
         if self.stopping:
             self.state = State.STOPPED
-        else:
+        elif self._dry:
+            self._dry = False
             self._put(p.PRE_SLEEP)
             self.state = State.ASLEEP
 

@@ -21,10 +21,14 @@ from gearpy.worker.core import Assignment, WorkerCore
 from gearpy.worker.costs import Cost
 from gearpy.worker.functions import Raised, Registration, Returned, overran
 
-# Where jobs take less than this, the next one is fetched while one runs: the way to the server and
-# back would take as long.  Where they take longer, another worker is to have it instead.
+# Where jobs take less than this, next ones are fetched while one runs, as many as take no longer
+# together: the way to the server and back would take as long.  Otherwise other workers are to have
+# them.
 _SHORT_S: Final = 0.002
-_FORGETS: Final = 0.95  # how much of the slowest job is remembered after each next one
+_FORGETS: Final = 0.98  # how much of the slowest job is remembered after each next one
+
+_AHEAD_MAX: Final = 8  # jobs that wait here
+_QUESTIONS_MAX: Final = 8  # at a time, to one server
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +83,9 @@ class Roster:
         self._cores: deque[WorkerCore] = deque()
         self._waiting: deque[Work] = deque()
         self._held: Counter[bytes] = Counter()  # by function
+        # A function with a limit of its own takes one question at a time: CANT_DO is to be in time.
+        limited = any(each.concurrency is not None for each in functions.values())
+        self._questions_max = 1 if limited else _QUESTIONS_MAX
         self._slowest_s = 1.0
         self._stopping = False
 
@@ -91,6 +98,7 @@ class Roster:
                 core.can_do(registration.name, registration.server_timeout_ms)
         if self._stopping:
             core.stop()
+        core.questions_max = self._questions_max
         core.start()
         self._cores.append(core)
 
@@ -109,23 +117,28 @@ class Roster:
 
     def deal(self) -> None:
         """Asks for as many jobs as can be taken, each time beginning with another server."""
-        free = self.slots + self.fetches_ahead - len(self._waiting) - len(self.running)
-        free -= sum(core.is_asking for core in self._cores)
-        if free <= 0:
-            return
-        for _ in range(len(self._cores)):
+        free = self.slots + self.ahead - len(self._waiting) - len(self.running)
+        free -= sum(core.asking for core in self._cores)
+        refused = 0
+        while free > 0 and refused < len(self._cores):
             core = self._cores[0]
             self._cores.rotate(-1)
             if core.wants_job:
                 core.grab()
                 free -= 1
-                if free <= 0:
-                    return
+                refused = 0
+            else:
+                refused += 1
 
     @property
-    def fetches_ahead(self) -> bool:
-        """Whether the next job is taken while there is no room to begin it."""
-        return self._slowest_s < _SHORT_S
+    def ahead(self) -> int:
+        """How many jobs are taken while there is no room to begin them."""
+        return min(int(_SHORT_S / self._slowest_s), _AHEAD_MAX)
+
+    @property
+    def hurries(self) -> bool:
+        """Whether the next job will take so little that what there is to say can wait for it."""
+        return self.ahead > 0 and bool(self._waiting)
 
     def received(self, core: WorkerCore, assignments: Iterable[Assignment]) -> None:
         """Jobs came.  Raises RemoteProtocolError for one that this worker can't do."""
@@ -170,7 +183,7 @@ class Roster:
         another worker meanwhile."""
         work, cost, core = done.work, done.cost, done.work.core
         handle = work.assignment.handle
-        self._slowest_s = max(cost.elapsed_s, self._slowest_s * _FORGETS)
+        self._slowest_s = max(cost.elapsed_s, self._slowest_s * _FORGETS, 1e-6)
         if work not in self.running:
             return True  # it was given up, and its server knows
         del self.running[work]

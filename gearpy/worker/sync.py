@@ -384,14 +384,16 @@ class _Run:
             if not self._inline:
                 self._to_thread(work)
                 continue
-            if self._roster.fetches_ahead:
-                self._roster.deal()  # so that the next one is on its way meanwhile
-                self._speak()
+            if self._roster.ahead:
+                self._roster.deal()  # so that the next ones are on their way meanwhile
+                if not self._roster.hurries:
+                    self._speak()
             done = self._perform(work, Job(self._by_core[work.core], work.assignment))
             self._stop_if_wanted()  # so that no further job is asked for
             self._finish(done)
             self._roster.deal()
-            self._speak()
+            if not self._roster.hurries:
+                self._speak()
 
     def _take_arrived(self) -> None:
         for line in self._lines:

@@ -78,23 +78,41 @@ def test_with_one_slot_one_server_is_asked_at_a_time() -> None:
     assert played.asked() == [b"", GRAB, SLEEP]
 
 
-def test_where_jobs_are_short_the_next_one_is_fetched_ahead() -> None:
-    played = Played(1)
-    [core] = played.cores
-    for number in range(200):
+def test_where_jobs_are_short_the_next_ones_are_fetched_ahead() -> None:
+    """As many as take two milliseconds together, and eight at most."""
+    for elapsed_s, ahead in ((0.0001, 8), (0.0009, 2), (0.0011, 1), (0.0021, 0)):
+        played = Played(1)
+        [core] = played.cores
+        for number in range(1000):
+            played.asked()
+            played.say(core, assign(b"H:%d" % number))
+            played.finish(played.begin(), elapsed_s)
         played.asked()
-        played.say(core, assign(b"H:%d" % number))
-        played.finish(played.begin(), 0.0001)
-    played.asked()
-    played.say(core, assign(b"H:a"))
-    work = played.begin()
+        assert core.asking == min(1 + ahead, 8)
+        assert not played.roster.hurries
+        played.say(core, b"".join(assign(b"H:a%d" % number) for number in range(core.asking)))
+        work = played.begin()
+        assert played.roster.hurries is (ahead > 0)
+        assert played.roster.next_work() is None
+        played.asked()
+        assert core.load == 1 + ahead
+        played.finish(work, 0.1)  # no longer short
+        assert played.roster.ahead == 0
+        assert not played.roster.hurries
+        if ahead:
+            played.begin()
+
+
+def test_who_has_no_job_is_asked_one_at_a_time() -> None:
+    played = Played(8)
+    [core] = played.cores
     assert played.asked() == [GRAB]
-    played.say(core, assign(b"H:b"))
-    assert played.asked() == [b""]
-    assert played.roster.next_work() is None
-    played.finish(work, 0.1)  # no longer short
-    played.begin()
-    assert played.asked() == [request(p.WORK_COMPLETE, b"H:a", b"")]
+    played.say(core, assign(b"H:1"))
+    assert played.asked() == [GRAB * 2]
+    played.say(core, assign(b"H:2") + NO_JOB)
+    assert played.asked() == [SLEEP]
+    played.say(core, response(p.NOOP))
+    assert played.asked() == [GRAB]
 
 
 def test_a_function_at_its_limit_is_taken_back_and_comes_again() -> None:

@@ -17,7 +17,7 @@ from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.proxy import proxy
 from tests.tls import tls_front
-from tests.workers import KINDS, Kind, running, upper, worker_of
+from tests.workers import ALL_KINDS, KINDS, Kind, running, upper, worker_of
 
 LIMIT_S = 30.0
 
@@ -27,6 +27,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return cast(Kind, request.param)
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_many_jobs_side_by_side(server: ServerProcess, kind: Kind) -> None:
     worker = worker_of(kind, server.address)
     worker.register("upper", upper)
@@ -218,6 +219,7 @@ def test_it_ends_after_so_many_jobs(server: ServerProcess, kind: Kind) -> None:
     assert len(done) == len(set(done)) == 100
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_a_burst_without_a_server_says_so(kind: Kind) -> None:
     with ServerProcess() as gone:
         worker = worker_of(kind, gone.address)
@@ -226,7 +228,7 @@ def test_a_burst_without_a_server_says_so(kind: Kind) -> None:
         worker.run(burst=True)
 
 
-@pytest.mark.parametrize("kind", ["inline", "asyncio"])
+@pytest.mark.parametrize("kind", ["inline", "asyncio", "processes"])
 def test_it_outlives_a_hundred_restarts(kind: Kind, caplog: pytest.LogCaptureFixture) -> None:
     """Its connection ends a hundred times; after each it registers again and does the next job."""
     with ServerProcess() as server, proxy(server.host, server.port) as between:
@@ -240,6 +242,7 @@ def test_it_outlives_a_hundred_restarts(kind: Kind, caplog: pytest.LogCaptureFix
         assert between.connections >= 100
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_it_comes_back_to_a_server_that_was_killed(
     kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -284,6 +287,7 @@ def test_what_a_lost_job_gives_is_for_nobody(
     assert attempts == [1, 2]
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_several_servers_at_a_time(kind: Kind) -> None:
     with ServerProcess() as one, ServerProcess() as two, ServerProcess() as dead:
         addresses = [one.address, two.address, dead.address]
@@ -297,6 +301,7 @@ def test_several_servers_at_a_time(kind: Kind) -> None:
                     assert results == [b"X"] * 50
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_through_tls(kind: Kind, server: ServerProcess, tmp_path: Path) -> None:
     with tls_front(tmp_path, server.host, server.port) as front:
         worker = worker_of(kind, front.url)
