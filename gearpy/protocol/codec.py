@@ -119,7 +119,7 @@ def packed(values: Mapping[str, object]) -> bytes:
     Names in it are str as ``decoded`` gives them, so that any bytes travel.  Raises TypeError or
     ValueError for values that JSON has no word for, NaN and infinities among them.
     """
-    return json.dumps(values, allow_nan=False, separators=(",", ":")).encode()
+    return _encoder.encode(values).encode()
 
 
 def unpacked(what: str, text: bytes) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def unpacked(what: str, text: bytes) -> dict[str, Any]:
     Raises MalformedPacket that names ``what`` holds something else.
     """
     try:
-        values = json.loads(decoded(text), parse_constant=_refuse_constant)
+        values = _decoder.decode(decoded(text))
     except (ValueError, RecursionError) as error:
         raise MalformedPacket(f"{what} is no JSON: {error}") from error
     if not isinstance(values, dict):
@@ -138,6 +138,11 @@ def unpacked(what: str, text: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+# Made once: a job has several such fields on its way.
+_encoder: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_decoder: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 _DIGITS: Final = frozenset(b"0123456789")

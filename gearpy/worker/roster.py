@@ -137,8 +137,9 @@ class Roster:
 
     @property
     def hurries(self) -> bool:
-        """Whether the next job will take so little that what there is to say can wait for it."""
-        return self.ahead > 0 and bool(self._waiting)
+        """Whether there is so much to begin, and so short, that neither saying what there is to say
+        nor hearing of more is urgent."""
+        return 2 * len(self._waiting) > self.ahead > 0
 
     def received(self, core: WorkerCore, assignments: Iterable[Assignment]) -> None:
         """Jobs came.  Raises RemoteProtocolError for one that this worker can't do."""

@@ -397,7 +397,7 @@ class _Run:
 
     def _take_arrived(self) -> None:
         for line in self._lines:
-            if self._inline and not line.arrived:
+            if self._inline and not line.arrived and not self._roster.hurries:
                 line.read()
             if line.arrived and line.lost is None:
                 with line.lock:
