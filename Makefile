@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve check format test simulate soak bench bench-durable bench-memory clean
+.PHONY: help install demo serve check format test simulate soak bench bench-durable bench-libraries bench-memory clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -15,7 +15,7 @@ install: .venv/installed  ## .venv with gearpy-server, gearpy and what the tests
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "this Python can't make virtual environments: install the Debian package python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[examples,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[examples,dev,bench]'
 	@touch $@
 
 demo: install  ## a server, two workers, photographs in, thumbnails out
@@ -48,6 +48,9 @@ bench: install  ## the race beside gearmand (minutes; nothing else should run)
 
 bench-durable: install  ## the race with a journal, beside gearmand's SQLite queue (minutes)
 	$(BIN)/python -m bench durable
+
+bench-libraries: install  ## the race beside RQ, Celery, Dramatiq and Huey, on redis-server (minutes)
+	$(BIN)/python -m bench libraries
 
 bench-memory: install  ## how much memory a million queued jobs of 1 kB take
 	$(BIN)/python -m bench memory

@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from rich.console import Console
 
 from bench import aims, broker, disk, durable, memory, restart
 from bench.generator import BenchError
+from bench.libraries import race as libraries
 from bench.race import Measurement, race
 from bench.report import facts, footnotes, latency_table, table, write_json
 from bench.servers import GEARMAND, GEARMAND_PACKAGE, GEARPY, RIVALS
@@ -26,7 +27,9 @@ _DEPTHS: Final = {depth.name: depth for depth in memory.DEPTHS}
 @click.command()
 @click.argument(
     "what",
-    type=click.Choice(["race", *_BY_NAME, "durable", *durable.HEAT_NAMES, *_DEPTHS, "broker"]),
+    type=click.Choice(
+        ["race", *_BY_NAME, "durable", *durable.HEAT_NAMES, *_DEPTHS, "libraries", "broker"]
+    ),
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option(
@@ -56,8 +59,9 @@ def main(
     """Measures how fast gearpy is.
 
     WHAT is race (all workloads beside gearmand), one workload of it, durable (with a journal), one
-    heat of it, memory (a million queued jobs of 1 kB), memory-small (ten million of 100 bytes), or
-    broker (the broker alone, without sockets).
+    heat of it, memory (a million queued jobs of 1 kB), memory-small (ten million of 100 bytes),
+    libraries (gearpy's client and worker beside RQ, Celery, Dramatiq and Huey), or broker (the
+    broker alone, without sockets).
     """
     if keyed and what not in _DEPTHS:
         raise click.UsageError("--keyed belongs to memory")
@@ -70,11 +74,14 @@ def main(
         )
         return
     where = facts()
+    measurements: Sequence[Any]
     try:
         if what == "durable" or what in durable.HEAT_NAMES:
             names = durable.HEAT_NAMES if what == "durable" else [what]
             where |= _place(folder)
             measurements = _durable(names, folder, rounds, scale, where)
+        elif what == "libraries":
+            measurements = _libraries(rounds, scale, where)
         elif what in _DEPTHS:
             where |= _place(folder)
             measurements = _memory(_DEPTHS[what], folder, rounds, scale, keyed, where)
@@ -134,6 +141,14 @@ def _memory(
     console.print(aims.table(memory.findings(depth, found)))
     _print_scale(console, scale)
     return found.measurements
+
+
+def _libraries(rounds: int, scale: float, where: dict[str, str]) -> list[libraries.Heat]:
+    where |= libraries.versions()
+    heats = libraries.race(rounds, scale, _tell)
+    console = _print_facts(where)
+    console.print(libraries.table(heats))
+    return heats
 
 
 def _place(folder: Path) -> dict[str, str]:

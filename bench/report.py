@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -160,7 +161,7 @@ def footnotes(workloads: Sequence[Workload], measurements: Sequence[Measurement]
         )
 
 
-def write_json(path: Path, where: dict[str, str], measurements: Sequence[Measurement]) -> None:
+def write_json(path: Path, where: dict[str, str], measurements: Sequence[Any]) -> None:
     """Every single measurement, and the facts of when it was taken."""
     document = {"facts": where, "measurements": [asdict(m) for m in measurements]}
     path.write_text(json.dumps(document, indent=2) + "\n")

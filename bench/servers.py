@@ -84,12 +84,12 @@ def _gearmand(*options: str) -> Callable[[], AbstractContextManager[Running]]:
     @contextmanager
     def start() -> Iterator[Running]:
         assert GEARMAND is not None, "asked for only where it is installed"
-        port = _free_port()
+        port = free_port()
         with TemporaryDirectory() as folder:
             basics = ["-p", str(port), "-L", HOST, "-l", "none", "-P", f"{folder}/pid"]
             process = subprocess.Popen([GEARMAND, *basics, *options])
             try:
-                _wait_for(process, port)
+                wait_for(process, port)
                 yield Running(port, process.pid)
             finally:
                 process.terminate()
@@ -110,25 +110,33 @@ RIVALS: Final = (
 )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One of the loopback interface that nobody listens on."""
     with socket.socket() as sock:
         sock.bind((HOST, 0))
         port: int = sock.getsockname()[1]
     return port
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    """Returns once the process listens there.  Raises BenchError if it does not."""
     give_up_s = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < give_up_s:
         if process.poll() is not None:
-            raise BenchError(f"gearmand ended at once, with status {process.returncode}")
+            raise BenchError(f"{_name(process)} ended at once, with status {process.returncode}")
         try:
             socket.create_connection((HOST, port)).close()
         except ConnectionRefusedError:
             time.sleep(0.02)
         else:
             return
-    raise BenchError(f"gearmand did not listen on port {port} within {_START_LIMIT_S:.0f} s")
+    limit = f"{_START_LIMIT_S:.0f} s"
+    raise BenchError(f"{_name(process)} did not listen on port {port} within {limit}")
+
+
+def _name(process: subprocess.Popen[bytes]) -> str:
+    args = process.args
+    return Path(str(args[0] if isinstance(args, list) else args)).name
 
 
 def resident_bytes(pid: int) -> int:
