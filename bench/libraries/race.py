@@ -54,7 +54,7 @@ LIBRARIES: Final = (
     Library("RQ, SimpleWorker", "rq_simple_app", "rq", 3_000),
     Library("Celery", "celery_app", "celery", 5_000, 2_000),
     Library("Dramatiq", "dramatiq_app", "dramatiq", 10_000),
-    Library("Huey", "huey_app", "huey", 10_000, 2_000),
+    Library("Huey", "huey_app", "huey", 10_000, 100),
 )
 
 

@@ -327,7 +327,8 @@ class AsyncClient:
         line = await connect_transport(
             address, self._connect_s, lambda: _Line(address, self._hear, made())
         )
-        self._lines[address] = line
+        if line.core.gone is None:
+            self._lines[address] = line
         return line
 
     async def _wait(self, bell: Bell, over: Callable[[], bool]) -> None:

@@ -268,11 +268,12 @@ class _Run:
             )
         except CannotConnect as error:
             return error, False
-        if place.failures:
-            log.info("connected to %s again", place.address)
-        self._lines[line.core] = line
-        self._roster.join(line.core)
-        self.advance_soon()
+        if line.lost is None:
+            if place.failures:
+                log.info("connected to %s again", place.address)
+            self._lines[line.core] = line
+            self._roster.join(line.core)
+            self.advance_soon()
         await line.closed
         return ConnectionLost(line.lost), line.heard and line.core.refusal is None
 

@@ -44,7 +44,9 @@ if [ -n "$missing" ]; then
         fail "apt-get could not install:$missing"
 fi
 
-version=$(sed -n 's/.*"gearmanode": "\(.*\)".*/\1/p' package.json)
-grep -qs "\"version\": \"$version\"" node_modules/gearmanode/package.json ||
-    npm install --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null ||
-    fail "npm could not install gearmanode: is the registry there?"
+for package in gearmanode pyright; do
+    version=$(sed -n "s/.*\"$package\": \"\(.*\)\".*/\1/p" package.json)
+    grep -qs "\"version\": \"$version\"" "node_modules/$package/package.json" ||
+        npm install --no-package-lock --no-audit --no-fund --loglevel=error >/dev/null ||
+        fail "npm could not install $package: is the registry there?"
+done
