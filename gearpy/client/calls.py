@@ -113,6 +113,26 @@ Step = Open | Wait | Pause | Take
 Call = Generator[Step, Any, _Returned]
 
 
+def carried_out(call: Call[_Returned], do: Callable[[Step], object]) -> _Returned:
+    """Does what a call wants done, step by step, and returns what it returns.
+
+    ``do`` gives the answer to a step; an Exception out of it is the call's to deal with.
+    """
+    try:
+        step = next(call)
+        while True:
+            try:
+                answer = do(step)
+            except Exception as error:
+                step = call.throw(error)
+            else:
+                step = call.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # what the call returns
+    finally:
+        call.close()
+
+
 @final
 class Calls:
     """The calls of one client.

@@ -21,7 +21,7 @@ from typing import TypeVar, final
 
 from gearpy.address import RECEIVE_BYTES, Address, connect, connect_timeout_s, read_addresses
 from gearpy.client.blocking import TIMEOUT_S, BlockingClient
-from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait
+from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait, carried_out
 from gearpy.client.core import Event
 from gearpy.client.desk import Bell, Desk, JobNews
 from gearpy.client.line import SocketLine
@@ -140,19 +140,7 @@ class Client(BlockingClient):
         with self._mutex:
             if not self._moving:
                 self._look()
-            try:
-                step = next(call)
-                while True:
-                    try:
-                        answer = self._do(step)
-                    except Exception as error:
-                        step = call.throw(error)
-                    else:
-                        step = call.send(answer)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # what the call returns
-            finally:
-                call.close()
+            return carried_out(call, self._do)
 
     def _do(self, step: Step) -> object:
         match step:

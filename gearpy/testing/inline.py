@@ -11,7 +11,7 @@ from gearpy.address import Address
 from gearpy.broker.broker import Broker, Facts
 from gearpy.broker.ports import Peer
 from gearpy.client.blocking import TIMEOUT_S, BlockingClient
-from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait
+from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait, carried_out
 from gearpy.client.core import ClientCore, Event
 from gearpy.client.desk import Desk, JobNews
 from gearpy.client.servers import Servers
@@ -138,23 +138,13 @@ class InlineClient(BlockingClient):
             raise ConnectionLost("this client was closed; make a new one")
         self._depth += 1
         try:
-            step = next(call)
-            while True:
-                try:
-                    answer = self._step(step)
-                except Exception as error:
-                    step = call.throw(error)
-                else:
-                    step = call.send(answer)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]  # what the call returns
+            return carried_out(call, self._do)
         finally:
-            call.close()
             self._depth -= 1
             if not self._depth:
                 self.drain()
 
-    def _step(self, step: Step) -> object:
+    def _do(self, step: Step) -> object:
         match step:
             case Open():
                 return self._client
