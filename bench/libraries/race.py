@@ -39,6 +39,7 @@ class Library:
     jobs: int
     trips: int = 0  # round trips; 0: its users do not wait for results
     on_redis: bool = True
+    journal: bool = True
 
     @property
     def is_there(self) -> bool:
@@ -50,6 +51,14 @@ class Library:
 LIBRARIES: Final = (
     Library("gearpy", "gearpy_app", "gearpy", 60_000, 5_000, on_redis=False),
     Library("gearpy's tasks", "gearpy_tasks_app", "gearpy", 20_000, 5_000, on_redis=False),
+    Library(
+        "gearpy in memory, one by one",
+        "gearpy_blocking_app",
+        "gearpy",
+        20_000,
+        on_redis=False,
+        journal=False,
+    ),
     Library("RQ", "rq_app", "rq", 600),
     Library("RQ, SimpleWorker", "rq_simple_app", "rq", 3_000),
     Library("Celery", "celery_app", "celery", 5_000, 2_000),
@@ -105,7 +114,8 @@ def _heat(library: Library, number: int, scale: float) -> Heat:
 def _server(library: Library, folder: Path) -> Iterator[dict[str, str]]:
     """A fresh server, and the variables that say where it is."""
     if not library.on_redis:
-        with ServerProcess("--journal", str(folder / "jobs.db")) as server:
+        journal = ["--journal", str(folder / "jobs.db")] if library.journal else []
+        with ServerProcess(*journal) as server:
             yield {"GEARPY_SERVERS": server.address}
         return
     assert REDIS is not None, "it is there"

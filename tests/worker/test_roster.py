@@ -206,3 +206,12 @@ def test_a_function_that_overruns_its_time_is_told_and_makes_room() -> None:
     assert played.asked() == [request(p.WORK_FAILURE, b"H:1", b"timeout", text) + GRAB]
     assert played.roster.finished(Done(work, Returned(b"late"), Cost(1.0)))
     assert core.take() == b""
+
+
+def test_with_limits_there_is_one_question_at_a_time() -> None:
+    played = Played(8, f=4, g=None)
+    [core] = played.cores
+    for number in range(3):
+        assert played.asked() == [GRAB]
+        played.say(core, assign(b"H:%d" % number))
+    assert core.asking == 0
