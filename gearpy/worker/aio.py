@@ -23,7 +23,7 @@ from gearpy.worker.functions import Job, Raised, Returned, in_time, perform_asyn
 from gearpy.worker.heartbeat import Heartbeat
 from gearpy.worker.places import FOR_NOW, Place
 from gearpy.worker.registry import STOP_TIMEOUT_S, TIMEOUT_S, Registry
-from gearpy.worker.roster import TOO_LATE, Done, Roster, Work
+from gearpy.worker.roster import HANDED_BACK, TOO_LATE, Done, Roster, Work
 from gearpy.worker.threads import Threads
 
 log: Final = logging.getLogger("gearpy.worker")
@@ -190,10 +190,7 @@ class _Run:
 
     def _time_up(self) -> None:
         if not self._over.done():
-            log.warning(
-                "stopped: %d jobs were handed back, as their time to finish was up",
-                len(self._roster.running),
-            )
+            log.warning(HANDED_BACK, len(self._roster.running))
             self._over.set_result(None)
 
     def fail(self, error: BaseException) -> None:

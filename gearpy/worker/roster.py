@@ -56,7 +56,8 @@ class Done:
     cost: Cost
 
 
-# For a log: takes the job's handle.
+# For a log: how many; and a job's handle.
+HANDED_BACK: Final = "stopped: jobs handed back, as their time to finish was up: %d"
 TOO_LATE: Final = "job %s is done, but its server was gone meanwhile and gives it to another worker"
 
 

@@ -26,7 +26,7 @@ from gearpy.worker.line import WorkerLine
 from gearpy.worker.places import FOR_NOW, Place
 from gearpy.worker.pool import Kit, Pool
 from gearpy.worker.registry import STOP_TIMEOUT_S, TIMEOUT_S, Registry
-from gearpy.worker.roster import TOO_LATE, Done, Roster, Work
+from gearpy.worker.roster import HANDED_BACK, TOO_LATE, Done, Roster, Work
 from gearpy.worker.threads import Threads
 
 log: Final = logging.getLogger("gearpy.worker")
@@ -105,7 +105,7 @@ class Worker(Registry):
                     with _Run(self, woken, burst, jobs) as run:
                         run.work()
             except _TimeUp:
-                log.warning("stopped: a job was handed back, as its time to finish was up")
+                log.warning(HANDED_BACK, 1)
             finally:
                 self._stopping = False
 
@@ -284,10 +284,7 @@ class _Run:
                     line.finish()
                 return
             if time.monotonic() >= self._stop_by_s:
-                log.warning(
-                    "stopped: %d jobs were handed back, as their time to finish was up",
-                    len(self._roster.running),
-                )
+                log.warning(HANDED_BACK, len(self._roster.running))
                 return
             self._wait()
 

@@ -175,6 +175,22 @@ def test_a_process_that_can_not_start_ends_the_worker(
     assert "FileNotFoundError: no books" in capfd.readouterr().err
 
 
+def test_a_job_that_is_handed_back_ends_at_once(
+    server: ServerProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker(server.address, processes=True, stop_timeout=0.05)
+    worker.register("endless", jobs.endless)
+    with Client(server.address) as client:
+        job = client.submit("endless")
+        with running(worker):
+            pid = int(next(job.data(LIMIT_S)))
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert "jobs handed back, as their time to finish was up: 1" in caplog.text
+    assert "does not end" not in caplog.text
+    assert "was ended by SIGKILL" not in caplog.text  # nobody needs to look into that
+
+
 PROGRAM = """
 import sys
 from gearpy.worker import Worker
