@@ -253,7 +253,7 @@ class _Run:
                 raise error
             place.failed(time.monotonic(), was_there=was_there)
             if place.failures == 1:
-                log.warning("%s; this worker tries again until it is there", error)
+                log.warning("this worker tries again until its server is there: %s", error)
             await asyncio.sleep(place.due_s - time.monotonic())
 
     async def _stay(self, place: Place) -> tuple[GearpyError, bool]:

@@ -366,7 +366,7 @@ class _Run:
             raise error
         place.failed(time.monotonic(), was_there=was_there)
         if place.failures == 1 and not self._stopping:
-            log.warning("%s; this worker tries again until it is there", error)
+            log.warning("this worker tries again until its server is there: %s", error)
 
     # ---- jobs
 
