@@ -186,8 +186,6 @@ class Roster:
         work, cost, core = done.work, done.cost, done.work.core
         handle = work.assignment.handle
         self._slowest_s = max(cost.elapsed_s, self._slowest_s * _FORGETS, 1e-6)
-        if work not in self.running:
-            return True  # it was given up, and its server knows
         del self.running[work]
         if not work.lost:
             if cost.matters:

@@ -248,11 +248,15 @@ class _Run:
         self._stopping = False
         self._stop_by_s = math.inf
         self._heartbeat = Heartbeat(worker._concurrency)
+        self._beaten = threading.Event()  # there is no next heartbeat
+        self._beats = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> "_Run":
+        self._beats.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._beaten.set()
         if self._pool is not None:
             self._pool.close()
         self._threads.close()
@@ -277,9 +281,10 @@ class _Run:
             self._connect_due()
             self._begin_works()
             self._end_overrun()
-            self._beat()
             self._speak()
             if self._finished():
+                self._beaten.set()
+                self._beats.join()
                 for line in list(self._lines):
                     line.finish()
                 return
@@ -425,6 +430,7 @@ class _Run:
         for work in [work for work, due_s in self._overrun_s.items() if due_s <= now_s]:
             del self._overrun_s[work]
             log.error("job %s: %s; this process ends", work.handle, overran(work.registration))
+            self._heartbeat.count(False)
             line = self._by_core.get(work.core)
             with contextlib.nullcontext() if line is None else line.lock:
                 self._roster.overran(work)
@@ -450,6 +456,8 @@ class _Run:
 
     def _finish(self, done: Done) -> None:
         """The function of a job has returned: tells its server."""
+        if done.work not in self._roster.running:
+            return  # its time was up before
         self._overrun_s.pop(done.work, None)
         self._heartbeat.count(isinstance(done.outcome, Returned))
         self._jobs_left -= 1
@@ -464,11 +472,14 @@ class _Run:
     # ---- moving bytes
 
     def _beat(self) -> None:
-        if self._heartbeat.due(time.monotonic()):
-            values = self._heartbeat.values(self._stopping)
-            for line in self._lines:
-                with line.lock:
-                    line.core.tell_state(values)
+        """In a thread: a job that takes long is no reason to be missed."""
+        while not self._beaten.wait(max(self._heartbeat.next_s - time.monotonic(), 0.0)):
+            if self._heartbeat.due(time.monotonic()):
+                values = self._heartbeat.values(self._stopping)
+                for line in list(self._lines):
+                    with line.lock:
+                        line.core.tell_state(values)
+                        line.write()
 
     def _speak(self) -> None:
         for line in list(self._lines):
@@ -485,7 +496,6 @@ class _Run:
         """Waits until something arrives, or is due."""
         until_s = min(
             self._stop_by_s,
-            self._heartbeat.next_s,
             *(math.inf if self._stopping else place.due_s for place in self._places),
             *self._overrun_s.values(),
         )

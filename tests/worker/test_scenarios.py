@@ -17,7 +17,8 @@ from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.proxy import proxy
 from tests.tls import tls_front
-from tests.workers import ALL_KINDS, KINDS, Kind, running, upper, worker_of
+from tests.waiting import eventually
+from tests.workers import ALL_KINDS, KINDS, Held, Kind, running, upper, worker_of
 
 LIMIT_S = 30.0
 
@@ -334,6 +335,23 @@ def test_a_job_that_does_not_end_in_time_is_handed_back(server: ServerProcess, k
         with running(other):
             assert job.result(LIMIT_S) == b"attempt 2"
     never.set()
+
+
+def test_a_worker_says_how_it_is_while_a_job_takes_long(server: ServerProcess, kind: Kind) -> None:
+    held = Held()
+    worker = worker_of(kind, server.address)
+    worker.register("held", held)
+    with Client(server.address) as client:
+        job = client.submit("held")
+        with running(worker):
+            held.wait_entered()
+
+            def states() -> list[bool]:
+                return [bool(each["state"]) for each in client.operate("workers")["workers"]]
+
+            eventually(states, [True])
+            held.going.release()
+            assert job.result(LIMIT_S) == b"let go"
 
 
 def test_a_gearpy_server_is_told_what_a_job_cost(server: ServerProcess, kind: Kind) -> None:
