@@ -273,9 +273,9 @@ def _serve(connection: Connection, kit: Kit) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    reporter = _PipeReporter(connection)
+    pipe = _Pipe(connection)
     if not logging.root.handlers:
-        logging.root.addHandler(logging.handlers.QueueHandler(_LogPipe(reporter)))
+        logging.root.addHandler(logging.handlers.QueueHandler(_LogPipe(pipe)))
         logging.root.setLevel(kit.log_level)
     with contextlib.ExitStack() as hooks:
         hooks.callback(close_loop)
@@ -283,14 +283,15 @@ def _serve(connection: Connection, kit: Kit) -> None:
             hook()
         for hook in kit.stop_hooks:
             hooks.callback(hook)
-        reporter.tell(_Ready())
+        pipe.tell(_Ready())
         with contextlib.suppress(EOFError, OSError):  # the worker has closed the pipe
             while True:
                 assignment = connection.recv()
+                reporter = _PipeReporter(pipe)
                 job = Job(reporter, assignment)
                 with measured() as cost:
                     outcome = perform(kit.functions[assignment.function], job, kit.middlewares)
-                reporter.tell(_Ended(outcome, cost))
+                reporter.end(_Ended(outcome, cost))
 
 
 def _end_with_parent() -> None:
@@ -302,44 +303,68 @@ def _end_with_parent() -> None:
 
 
 @final
-class _PipeReporter:
-    """Where the news of a process's job go; from any of its threads."""
+class _Pipe:
+    """A process's end of its pipe, for any of its threads."""
 
     def __init__(self, connection: Connection) -> None:
+        self.lock = threading.Lock()  # for what is said, and for a question with its answer
         self._connection = connection
-        self._lock = threading.Lock()
 
     def tell(self, said: object) -> None:
-        with self._lock:
+        with self.lock:
             self._connection.send(said)
 
+    def ask(self, question: object) -> Any:
+        """With the lock held."""
+        self._connection.send(question)
+        return self._connection.recv()
+
+
+@final
+class _PipeReporter:
+    """Where the news of one job go.  Once it is over, threads that it has left behind are not
+    heard: their questions would take what is sent for the next one."""
+
+    def __init__(self, pipe: _Pipe) -> None:
+        self._pipe = pipe
+        self._over = False
+
+    def end(self, ended: _Ended) -> None:
+        """Says how the job ended; that was the last thing."""
+        with self._pipe.lock:
+            self._over = True
+        self._pipe.tell(ended)
+
     def progress(self, handle: bytes, numerator: int, denominator: int, text: bytes) -> None:
-        self.tell(_Report("progress", (handle, numerator, denominator, text)))
+        self._tell(_Report("progress", (handle, numerator, denominator, text)))
 
     def data(self, handle: bytes, data: bytes) -> None:
-        self.tell(_Report("data", (handle, data)))
+        self._tell(_Report("data", (handle, data)))
 
     def warning(self, handle: bytes, warning: bytes) -> None:
-        self.tell(_Report("warning", (handle, warning)))
+        self._tell(_Report("warning", (handle, warning)))
 
     def cancelled(self, handle: bytes) -> bool:
-        with self._lock:
-            self._connection.send(_IsCancelled())
-            return bool(self._connection.recv())
+        with self._pipe.lock:
+            return not self._over and bool(self._pipe.ask(_IsCancelled()))
 
     async def drained(self) -> None:
         """The pipe was what waited."""
+
+    def _tell(self, report: _Report) -> None:
+        if not self._over:
+            self._pipe.tell(report)
 
 
 @final
 class _LogPipe:
     """Where a process's log records go: its worker logs them."""
 
-    def __init__(self, reporter: _PipeReporter) -> None:
-        self._reporter = reporter
+    def __init__(self, pipe: _Pipe) -> None:
+        self._pipe = pipe
 
     def put_nowait(self, record: logging.LogRecord) -> None:
-        self._reporter.tell(record)
+        self._pipe.tell(record)
 
     def get(self) -> logging.LogRecord:
         raise NotImplementedError  # nobody does

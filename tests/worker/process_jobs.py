@@ -37,6 +37,17 @@ def says(job: Job) -> str:
     return "done"
 
 
+def leaves_a_thread(job: Job) -> None:
+    """Which goes on asking and talking as long as the process lives."""
+
+    def ask() -> None:
+        while True:
+            job.cancelled  # noqa: B018  # what it is about
+            job.send_data(b"late")
+
+    threading.Thread(target=ask, daemon=True).start()
+
+
 def endless(job: Job) -> None:
     job.send_data(str(os.getpid()))
     while True:

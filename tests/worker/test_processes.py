@@ -139,6 +139,17 @@ def test_a_function_hears_that_its_job_was_cancelled(server: ServerProcess, tmp_
     assert note.read_text() == "cancelled"
 
 
+def test_a_thread_that_goes_on_after_its_job_takes_nothing_from_the_next(
+    server: ServerProcess,
+) -> None:
+    worker = worker_with(server, leaves_a_thread=jobs.leaves_a_thread, upper=jobs.upper)
+    with running(worker), Client(server.address) as client:
+        client.submit("leaves_a_thread").result(LIMIT_S)
+        texts = [f"job {number}" for number in range(300)]
+        results = list(client.map("upper", texts, timeout=LIMIT_S))
+        assert results == [text.upper().encode() for text in texts]
+
+
 def test_middleware_and_hooks_are_called_in_each_process(
     server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
