@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import random
 import signal
@@ -117,9 +118,9 @@ class Supervisor:
 
     async def _wait(self) -> None:
         """Until something happens, or is due."""
-        due_s = self._crew.next_due_s()
+        left_s = self._crew.next_due_s() - self._now_s()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(due_s - self._now_s(), 0.0) if due_s < 1e9 else None):
+            async with asyncio.timeout(None if left_s == math.inf else max(left_s, 0.0)):
                 await self._news.wait()
         self._news.clear()
 
@@ -174,7 +175,10 @@ class Supervisor:
         hello = b""
         loop = asyncio.get_running_loop()
         while not hello.endswith(b"\n") and len(hello) < _HELLO_BYTES_MAX:
-            said = await loop.sock_recv(pipe, _HELLO_BYTES_MAX)
+            try:
+                said = await loop.sock_recv(pipe, _HELLO_BYTES_MAX)
+            except OSError:
+                return b""  # it has ended, as is heard next
             if not said:
                 return b""
             hello += said
