@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -34,6 +35,7 @@ log: Final = logging.getLogger("gearpy.worker")
 _LOOK_S: Final = 1.0  # at the processes' memory
 _CONNECT_S: Final = 30.0
 _ITS_OWN: Final = ("pid", "host", "since_s", "memory_bytes", "stopping", "interval_s")
+_STEP: Final = re.compile(r"[+-][0-9]{1,6}")
 _HELLO_BYTES_MAX: Final = 64 << 10
 
 
@@ -238,7 +240,7 @@ class Supervisor:
         match command:
             case {"scale": int(number)} if not isinstance(number, bool):
                 self._scale(number)
-            case {"scale": str(step)} if step[:1] in "+-" and step[1:].isdecimal():
+            case {"scale": str(step)} if _STEP.fullmatch(step):
                 self._scale(self._crew.wanted + int(step))
             case {"restart": True}:
                 self._restart()

@@ -167,6 +167,7 @@ def test_it_is_scaled_by_command_and_by_signal(server: ServerProcess, tmp_path: 
         assert "supervisor, 3 of 3 up" in out
         made.client.operate("tell-workers", group="shop", command={"scale": 10_000})
         made.client.operate("tell-workers", group="shop", command={"dance": True})
+        made.client.operate("tell-workers", group="shop", command={"scale": "+" + 5000 * "9"})
         made.client.operate("tell-workers", group="shop", command={"scale": 1})
         made.wait_for(1)
         assert "there can be 0 to 1000 processes, not 10000; it stays at 3" in made.log
