@@ -42,7 +42,7 @@ def send(address: str, subject: str, text: str) -> str:
         try:
             mail.send_message(letter)
         except smtplib.SMTPRecipientsRefused as error:
-            code, why = error.recipients[address]
+            [(code, why)] = error.recipients.values()
             if code >= 500:
                 return f"refused: {why.decode(errors='replace')}"
             raise  # it may take it later
@@ -72,7 +72,7 @@ def main() -> None:
                 print(job.result())
             except JobFailed as error:
                 print(error)
-    except (GearpyError, OSError, KeyError) as error:
+    except (GearpyError, OSError, KeyError, ValueError) as error:
         sys.exit(f"mails: {error}")
 
 

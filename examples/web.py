@@ -71,7 +71,7 @@ async def order_report(request: Request) -> Response:
     handle = await request.state.jobs.submit_background(
         "report",
         json.dumps({"customer": customer, "months": months}),
-        unique=f"{customer} {months}",  # who asks twice gets the same report
+        unique="-",  # who asks twice, while it is made, gets the same report
     )
     place = request.url_for("show_report", handle=handle).path
     return JSONResponse({"report": place}, 202, {"Location": place})
@@ -84,6 +84,8 @@ async def show_report(request: Request) -> Response:
     except ServerError as error:
         if error.code != "JOB_NOT_FOUND":
             raise
+        return JSONResponse({"error": "there is no such report, or not any more"}, 404)
+    if job["function"] != "report":  # what others have done is nobody's business here
         return JSONResponse({"error": "there is no such report, or not any more"}, 404)
     if job["state"] == "completed":
         return Response(job["result"], media_type="application/json")

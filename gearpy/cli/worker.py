@@ -18,7 +18,6 @@ from gearpy.errors import GearpyError, SettingError
 from gearpy.server.settings import size
 from gearpy.worker.crew import PROCESSES_MAX
 from gearpy.worker.process import LOG_FORMAT, Orders
-from gearpy.worker.registry import STOP_TIMEOUT_S
 from gearpy.worker.supervisor import Plan, Supervisor
 
 _GRACE_S: Final = 5.0  # beside what a process gives its own jobs
@@ -103,7 +102,7 @@ def _check_size(_context: click.Context, _option: click.Parameter, text: str | N
 )
 @duration_option(
     "--stop-timeout",
-    f"How long jobs may take to finish when a process is to end.  [default: {STOP_TIMEOUT_S:g}]",
+    "How long jobs may take to finish when a process is to end, in place of what the worker says.",
 )
 @click.option("--reload", is_flag=True, help="Replace processes when a .py file here changes.")
 @click.option(
@@ -141,12 +140,11 @@ def run(
     """
     if reload and importlib.util.find_spec("watchfiles") is None:
         raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
-    stop_s = STOP_TIMEOUT_S if stop_timeout is None else stop_timeout
     plan = Plan(
-        Orders(target, -1, servers, concurrency, max_jobs, stop_s, timeout),
+        Orders(target, -1, servers, concurrency, max_jobs, stop_timeout, timeout),
         target if group is None else group,
         processes,
-        stop_s + _GRACE_S,
+        _GRACE_S,
         math.inf if max_runtime is None else max(max_runtime, 1.0),
         max_memory,
         reload,

@@ -89,7 +89,11 @@ class InlineClient(BlockingClient):
         self._depth = 0  # calls in jobs in calls
         self._closed = False
         self._done = 0
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -277,12 +281,13 @@ class _WorkerEnd:
         if work is None:
             return False
         self._roster.slots += 1  # for a job that it submits, and waits for
+        job = Job(self, work.assignment)
+        outcome: Returned | Raised = Raised(b"its function ended the program")
         try:
-            job = Job(self, work.assignment)
             with measured() as cost:
                 outcome = self._perform(work.registration, job)
-            self._roster.finished(Done(work, outcome, cost))
         finally:
+            self._roster.finished(Done(work, outcome, cost))
             self._roster.slots -= 1
         return True
 

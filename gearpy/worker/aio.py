@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, final
 
@@ -19,7 +20,7 @@ from gearpy.errors import CannotConnect, ConnectionLost, GearpyError, RemoteProt
 from gearpy.transport import connect_transport
 from gearpy.worker.core import Assignment, WorkerCore
 from gearpy.worker.costs import Cost, measured, metered
-from gearpy.worker.functions import Job, Raised, Returned, in_time, perform_async, raised
+from gearpy.worker.functions import Job, Raised, Returned, in_time, overran, perform_async, raised
 from gearpy.worker.heartbeat import Heartbeat
 from gearpy.worker.places import FOR_NOW, Place
 from gearpy.worker.registry import STOP_TIMEOUT_S, TIMEOUT_S, Registry
@@ -138,7 +139,10 @@ class _Run:
         self._worker = worker
         self._burst = burst
         self._jobs_left = math.inf if jobs is None else jobs
-        self._functions = dict(worker._functions)  # what comes later is for the next run
+        self._functions = {  # what comes later is for the next run
+            name: replace(each, is_stopped=each.is_coroutine or worker._is_replaced)
+            for name, each in worker._functions.items()
+        }
         self._middlewares = tuple(worker._middlewares)
         self._roster = Roster(self._functions, worker._concurrency, burst=burst)
         self._places = [Place(address) for address in worker._addresses]
@@ -217,7 +221,7 @@ class _Run:
     def _advance(self) -> None:
         self._due = False
         while (work := self._roster.next_work()) is not None:
-            task = self._doing[work] = self.loop.create_task(self._do(work))
+            task = self._doing[work] = self.loop.create_task(self._do(work, self._lines[work.core]))
             task.add_done_callback(partial(self._ended_job, work))
         self._roster.deal()
         for line in list(self._lines.values()):
@@ -272,7 +276,7 @@ class _Run:
             self._roster.join(line.core)
             self.advance_soon()
         await line.closed
-        return ConnectionLost(line.lost), line.heard and line.core.refusal is None
+        return ConnectionLost(line.lost), line.core.was_well
 
     def heard(self, line: "_Line", assignments: list[Assignment], cancels: bool) -> None:
         """The server has said something."""
@@ -287,10 +291,17 @@ class _Run:
             try:
                 self._roster.received(core, assignments)
             except RemoteProtocolError as error:
+                core.broken = error
                 line.lose(f"{line.address} does not speak Gearman: {error}")
         if cancels:
             for work, task in self._doing.items():
-                if work.core is core and core.is_cancelled(work.assignment.handle):
+                # A thread can't be cancelled, and keeps its place; its function may ask.
+                if (
+                    work.core is core
+                    and work.registration.is_coroutine
+                    and core.is_cancelled(work.assignment.handle)
+                    and not task.cancelling()
+                ):
                     task.cancel()
         self.advance_soon()
 
@@ -302,8 +313,8 @@ class _Run:
 
     # ---- jobs
 
-    async def _do(self, work: Work) -> None:
-        job, cost = Job(self._lines[work.core], work.assignment), Cost()
+    async def _do(self, work: Work, line: "_Line") -> None:
+        job, cost = Job(line, work.assignment), Cost()
         started_s = time.perf_counter()
         try:
             outcome = await perform_async(
@@ -317,6 +328,8 @@ class _Run:
             else:
                 outcome = raised(job, RuntimeError("the function was cancelled, but not its job"))
         cost.end(started_s)
+        if work not in self._roster.running:
+            return  # its time was up before
         self._heartbeat.count(isinstance(outcome, Returned))
         self._jobs_left -= 1
         if self._jobs_left <= 0:
@@ -348,7 +361,23 @@ class _Run:
             self.call_soon(settle)
 
         self._threads.give(call, len(self._doing))
-        return await answered
+        if not (self._worker._is_replaced and work.registration.timeout_ms):
+            return await answered
+        limit = self.loop.call_later(work.registration.timeout_ms / 1000, self._overran, work)
+        try:
+            return await answered
+        finally:
+            limit.cancel()
+
+    def _overran(self, work: Work) -> None:
+        """A function in a thread takes too long, and can't be stopped but with its process: its
+        server is told, and this worker ends as soon as its other jobs are done."""
+        if work in self._roster.running:
+            log.error("job %s: %s; this process ends", work.handle, overran(work.registration))
+            self._heartbeat.count(False)
+            self._roster.overran(work)
+            self.begin_stop()
+            self.advance_soon()
 
     # ---- what jobs report, from any thread
 
@@ -379,12 +408,12 @@ class _Line(asyncio.Protocol):
         self.address = address
         self.core = WorkerCore()
         self.lost: str | None = None
-        self.heard = False  # whether the server has said anything yet
         self.closed: asyncio.Future[None] = run.loop.create_future()
         self._run = run
         self._writable = asyncio.Event()
         self._writable.set()
         self._limit: asyncio.TimerHandle | None = None
+        self._finishing = False  # nothing more is to be said
         self._transport: asyncio.Transport
 
     # ---- the transport's side
@@ -396,7 +425,6 @@ class _Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.lost is not None:
             return
-        self.heard = True
         cancels = self.core.cancels
         assignments = self.core.receive(data)
         self._run.heard(self, assignments, self.core.cancels != cancels)
@@ -439,13 +467,13 @@ class _Line(asyncio.Protocol):
     def flush(self) -> None:
         """Sends what the core has to say."""
         data = self.core.take()
-        if data and self.lost is None:
+        if data and self.lost is None and not self._finishing:
             self._transport.write(data)
 
     def say(self, put: Callable[[], None]) -> None:
         """Sends what a job reports.  Raises ConnectionLost."""
-        if self.lost is not None:
-            raise ConnectionLost(self.lost)
+        if self.lost is not None or self._finishing:
+            raise ConnectionLost(self.lost or STOPPED)
         put()
         self.flush()
 
@@ -469,6 +497,10 @@ class _Line(asyncio.Protocol):
         Closing a socket with something unread in it resets the connection, and then what the
         server did not yet take is thrown away.  So: say that this was all, and read to the end.
         """
+        self._finishing = True
+        self._transport.set_write_buffer_limits(1, 0)  # so that drained is empty
+        with contextlib.suppress(ConnectionLost):
+            await self.drained()
         if self.lost is not None:
             return
         if self._transport.can_write_eof():

@@ -26,8 +26,9 @@ from gearpy.protocol.parser import PacketParser
 # As for clients: what it is sent is what other programs submitted to the server of its choice.
 ASSIGNMENT_BYTES_MAX: Final = 0xFFFFFFFF
 
-# The answer to a result that came too late: the job was given to another worker, or cancelled.
-_LATE: Final = "JOB_NOT_FOUND"
+# The answers to a result that came too late: the job was given to another worker, or cancelled.
+# The first is gearmand's, in small letters once, the second that of Perl's server.
+_LATE: Final = ("JOB_NOT_FOUND", "NOT_WORKER")
 
 # What only gearpy's servers know is asked for under this name; others answer with that code, some
 # of them in small letters.
@@ -108,6 +109,7 @@ class WorkerCore:
         self.stopping = False
         self.asking = 0  # GRABs that are not answered: it may just have been given so many jobs
         self.questions_max = 1
+        self._answers = False  # whether the server has answered a GRAB
         self.extended = False
         self._held: dict[bytes, bool] = {}  # by handle, whether it was cancelled
         self.cancels = 0
@@ -154,6 +156,12 @@ class WorkerCore:
     def knows_server(self) -> bool:
         """Whether the server has said by now if it speaks gearpy's own packets."""
         return not self._unknown
+
+    @property
+    def was_well(self) -> bool:
+        """Whether the server has answered as one does, and never amiss: then it may be there again
+        soon, if the connection ends."""
+        return self._answers and self.broken is None and self.refusal is None
 
     @property
     def asleep(self) -> bool:
@@ -331,12 +339,13 @@ class WorkerCore:
         error = ServerError(code.decode("utf-8", "replace"), text.decode("utf-8", "replace"))
         if self._unknown and error.code.upper() == _UNKNOWN_OPTION:
             self._unknown = False  # not one of gearpy's servers: its jobs come without terms
-        elif error.code != _LATE:
+        elif error.code.upper() not in _LATE:
             self.refusal = error
 
     def _answered(self) -> None:
         """A GRAB was: was it the last one?"""
         self._unknown = False
+        self._answers = True
         self.asking -= 1
         if self.asking:
             return

@@ -81,7 +81,7 @@ class Crew:
     ) -> None:
         self.processes: dict[int, Process] = {}
         self.crashes = 0
-        self._stop_s = stop_s
+        self.stop_s = stop_s
         self._life_s = life_s
         self._chance = chance
         self._now_s = 0.0
@@ -200,7 +200,7 @@ class Crew:
     def _ask(self, process: Process) -> None:
         if process.phase is Phase.RUNNING:
             process.phase = Phase.STOPPING
-            process.stop_by_s = self._now_s + self._stop_s
+            process.stop_by_s = self._now_s + self.stop_s
             self._to_ask.append(process.pid)
 
     def _fail(self) -> None:

@@ -31,7 +31,6 @@ class WorkerLine:
         self.core = WorkerCore()
         self.arrived: deque[Assignment] = deque()
         self.lost: str | None = None
-        self.heard = False  # whether the server has said anything yet
         self.lock = threading.RLock()  # for the core and the socket
         self._stream = stream
         self._timeout_s = timeout_s
@@ -116,7 +115,6 @@ class WorkerLine:
             if not data:
                 self.lose(f"the server at {self.address} closed the connection")
                 return
-            self.heard = True
             self.arrived.extend(self.core.receive(data))
             if self.core.broken is not None:
                 self.lose(f"{self.address} does not speak Gearman: {self.core.broken}")

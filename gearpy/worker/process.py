@@ -97,7 +97,9 @@ def main() -> None:
     except GearpyError as error:
         _complain(error)
         sys.exit(EXIT_TARGET)
-    pipe.sendall(json.dumps({"servers": worker.servers}).encode() + b"\n")
+    pipe.sendall(
+        json.dumps({"servers": worker.servers, "stop_s": worker.stop_timeout}).encode() + b"\n"
+    )
     threading.Thread(target=_end_with_supervisor, args=(pipe,), daemon=True).start()
     try:
         if isinstance(worker, AsyncWorker):

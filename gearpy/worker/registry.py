@@ -131,6 +131,11 @@ class Registry:
         """The addresses of its servers."""
         return [str(address) for address in self._addresses]
 
+    @property
+    def stop_timeout(self) -> float | None:
+        """How many seconds its jobs get to finish when it is stopped; None for any time."""
+        return self._stop_timeout_s
+
     def adapt(
         self,
         servers: str | Iterable[str] | None = None,

@@ -204,8 +204,9 @@ class Roster:
 
     def overran(self, work: Work) -> None:
         """A function takes longer than it may.  It goes on, but its job is over."""
-        error = overran(work.registration)
-        work.core.failure(work.assignment.handle, "timeout", f"TimeoutError: {error}".encode())
+        if not work.lost:  # else the job is somebody else's by now, or this worker's once more
+            text = f"TimeoutError: {overran(work.registration)}".encode()
+            work.core.failure(work.assignment.handle, "timeout", text)
         del self.running[work]
         self._let_go(work)
 

@@ -47,7 +47,7 @@ class Plan:
     orders: Orders
     group: str
     processes: int
-    stop_s: float
+    grace_s: float  # beside what a process gives its own jobs
     life_s: float
     memory_bytes_max: int | None = None
     reload: bool = False
@@ -68,7 +68,7 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         # One at first: what is wrong with the program is to be said once.
-        self._crew = Crew(min(plan.processes, 1), plan.stop_s, random.random, plan.life_s)
+        self._crew = Crew(min(plan.processes, 1), plan.grace_s, random.random, plan.life_s)
         self._news = asyncio.Event()
         self._heartbeat = Heartbeat(0)
         self._follows: dict[int, asyncio.Task[None]] = {}
@@ -77,6 +77,7 @@ class Supervisor:
         self._ran = False  # whether any process has come so far that it could run
         self._failure: GearpyError | None = None
         self._stopped = False
+        self._scaled = False  # somebody wants another number than the plan has
         self._now_s = time.monotonic
 
     async def run(self) -> None:
@@ -90,6 +91,11 @@ class Supervisor:
         if self._plan.reload:
             watches.append(self._watch_files())
         watchers = [asyncio.create_task(watch) for watch in watches]
+        for watcher in watchers:
+            watcher.add_done_callback(_complain)
+        if not self._plan.processes:  # nobody would say which servers
+            for address in read_addresses(self._plan.orders.servers):
+                self._link(address)
         try:
             with self._hearing_signals():
                 while not self._crew.gone:
@@ -151,11 +157,14 @@ class Supervisor:
         with pipe:
             hello = await self._hello(pipe)
             if hello:
+                told = json.loads(hello)
+                stop_s = math.inf if told["stop_s"] is None else told["stop_s"]
+                self._crew.stop_s = stop_s + self._plan.grace_s
                 self._can_run()
-                for address in read_addresses(json.loads(hello)["servers"]):
+                for address in read_addresses(told["servers"]):
                     self._link(address)
             code = await process.wait()
-        crashed = code != 0
+        crashed = code != 0 or not hello
         phase = self._crew.processes[process.pid].phase
         self._crew.ended(process.pid, crashed)
         del self._follows[process.pid]
@@ -168,7 +177,7 @@ class Supervisor:
 
     def _can_run(self) -> None:
         """A process has come so far: now for all of them."""
-        if not self._ran and self._crew.wanted == 1:
+        if not self._ran and not self._scaled:
             self._crew.scale(self._plan.processes)
             self._news.set()
         self._ran = True
@@ -232,6 +241,7 @@ class Supervisor:
         except InvalidArgument as error:
             log.warning("%s; it stays at %d", error, before)
             return
+        self._scaled = True
         log.info("%d processes are wanted, %d before", number, before)
         self._news.set()
 
@@ -293,7 +303,7 @@ class Supervisor:
                 finally:
                     self._connected.discard(link)
                     link.close()
-                if was_there and not link.core.extended:
+                if link.core.knows_server and not link.core.extended and not link.core.refusal:
                     return
             place.failed(self._now_s(), was_there=was_there)
             await asyncio.sleep(place.due_s - self._now_s())
@@ -327,6 +337,11 @@ class Supervisor:
         async for changes in watchfiles.awatch(os.getcwd(), watch_filter=watchfiles.PythonFilter()):
             log.info("%s has changed", sorted(path for _, path in changes)[0])
             self._restart()
+
+
+def _complain(watcher: asyncio.Task[None]) -> None:
+    if not watcher.cancelled() and (error := watcher.exception()) is not None:
+        log.error("something is not watched any more: %s", error)
 
 
 def _signal(send: Callable[[int, int], None], pid: int, number: int) -> None:

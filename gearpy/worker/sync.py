@@ -53,7 +53,8 @@ class Worker(Registry):
     ``timeout`` is how many seconds connecting, and each write to a server, may take: 30 by default,
     None for any time.  ``stop_timeout`` is how many seconds running jobs get to finish after
     ``stop`` or a signal; then their connections are closed, so that the servers give them to other
-    workers: 60 by default, None for any time.
+    workers: 60 by default, None for any time.  With a concurrency of one it takes a signal, in the
+    main thread, to leave a function that goes on.
 
     With ``reconnect=False`` ``run`` raises instead of trying again: CannotConnect, or
     ConnectionLost.
@@ -103,7 +104,10 @@ class Worker(Registry):
                         hooks.callback(hook)
                 if not self._stopping:
                     with _Run(self, woken, burst, jobs) as run:
-                        run.work()
+                        try:
+                            run.work()
+                        finally:
+                            _disarm()
             except _TimeUp:
                 log.warning(HANDED_BACK, 1)
             finally:
@@ -185,6 +189,12 @@ class _TimeUp(BaseException):
     """Comes out of a function whose time to finish is up."""
 
 
+def _disarm() -> None:
+    """The time that a signal gave to a function is for nothing else: hooks take theirs."""
+    if signal.getsignal(signal.SIGALRM) is _on_alarm:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def _on_alarm(_number: int, _frame: FrameType | None) -> None:
     raise _TimeUp
 
@@ -257,13 +267,14 @@ class _Run:
 
     def __exit__(self, *_: object) -> None:
         self._beaten.set()
+        for line in self._lines:
+            line.lose("this worker has stopped")  # first, so that others get its jobs soon
         if self._pool is not None:
             self._pool.close()
         self._threads.close()
         close_loop()
         self._selector.close()
         for line in self._lines:
-            line.lose("this worker has stopped")
             line.close()
         with self._over_lock:
             self._over = True
@@ -364,13 +375,15 @@ class _Run:
         self._selector.unregister(line)
         line.close()
         self._roster.leave(line.core)
-        self._try_again(place, error, was_there=line.heard and line.core.refusal is None)
+        self._try_again(place, error, was_there=line.core.was_well)
 
     def _try_again(self, place: Place, error: GearpyError, *, was_there: bool = False) -> None:
+        if self._stopping and self._lines:
+            return  # jobs of other servers are still to be finished
         if self._burst or not self._worker._reconnect:
             raise error
         place.failed(time.monotonic(), was_there=was_there)
-        if place.failures == 1 and not self._stopping:
+        if place.failures == 1:
             log.warning("this worker tries again until its server is there: %s", error)
 
     # ---- jobs
@@ -408,6 +421,7 @@ class _Run:
                 try:
                     self._roster.received(line.core, arrived)
                 except RemoteProtocolError as error:
+                    line.core.broken = error
                     line.lose(f"{line.address} does not speak Gearman: {error}")
 
     def _to_thread(self, work: Work) -> None:

@@ -160,3 +160,28 @@ def test_tasks_submit_through_it() -> None:
 
 def test_the_fixture(gearpy_inline: Callable[..., InlineClient], worker: Worker) -> None:
     assert gearpy_inline(worker).submit("upper", "x").result() == b"X"
+
+
+def test_what_is_worse_than_an_exception_ends_one_job_only(worker: Worker) -> None:
+    @worker.function("leaves")
+    def leaves(job: Job) -> None:
+        raise SystemExit(7)
+
+    with InlineClient(worker) as client:
+        with pytest.raises(SystemExit):
+            client.submit_background("leaves")
+        assert client.submit("upper", "x").result() == b"X"
+
+
+def test_tasks_are_as_before_where_a_start_hook_fails() -> None:
+    class Broken(Tasks):  # type: ignore[misc]  # final, for people
+        def worker(self) -> Worker:
+            worker = super().worker()
+            worker.on_start(lambda: 1 / 0)
+            return worker
+
+    tasks = Broken("shop", "nowhere:1")
+    tasks.task()(len)
+    with pytest.raises(ZeroDivisionError):
+        InlineClient(tasks)
+    assert tasks._client is None

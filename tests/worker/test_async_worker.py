@@ -68,6 +68,28 @@ async def test_a_cancelled_job_is_a_cancelled_coroutine(server: ServerProcess) -
             await job.result(LIMIT_S)
 
 
+async def test_a_thread_keeps_its_place_though_its_job_is_cancelled(
+    server: ServerProcess,
+) -> None:
+    worker = AsyncWorker(server.address, concurrency=1)
+    entered, going = threading.Event(), threading.Event()
+
+    def held(job: Job) -> None:
+        entered.set()
+        assert going.wait(LIMIT_S)
+
+    worker.register("held", held)
+    worker.register("next", lambda job: str(going.is_set()))
+    async with running(worker), AsyncClient(server.address) as client:
+        job = await client.submit("held")
+        await asyncio.to_thread(entered.wait, LIMIT_S)
+        following = await client.submit("next")
+        assert await job.cancel()
+        assert not (await following.status()).running
+        going.set()
+        assert await following.result(LIMIT_S) == b"True"
+
+
 async def test_a_function_that_cancels_itself_fails_its_job(server: ServerProcess) -> None:
     worker = AsyncWorker(server.address)
 

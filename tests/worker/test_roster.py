@@ -214,3 +214,20 @@ def test_with_limits_there_is_one_question_at_a_time() -> None:
         assert played.asked() == [GRAB]
         played.say(core, assign(b"H:%d" % number))
     assert core.asking == 0
+
+
+def test_a_function_that_overruns_its_time_says_nothing_of_a_job_that_is_elsewhere() -> None:
+    played = Played(2)
+    [core] = played.cores
+    played.asked()
+    played.say(core, response(p.OPTION_RES, b"gearpy") + assign(b"H:1"))
+    work = played.begin()
+    core.take()
+    played.say(core, NO_JOB)
+    core.wake()
+    core.grab()
+    core.take()
+    played.say(core, assign(b"H:1"))  # again: for the server its time was up
+    played.roster.overran(work)
+    assert core.take() == b""
+    assert core.holds(b"H:1")

@@ -55,6 +55,9 @@ later = AsyncWorker()
 async def where(job):
     return str(os.getpid())
 
+later.register("held", held)
+later.register("pid", pid)
+
 tasks = Tasks("shop")
 @tasks.task()
 def add(a: int, b: int) -> int:
@@ -201,12 +204,14 @@ def test_one_that_crashes_is_replaced(server: ServerProcess, tmp_path: Path) -> 
         assert f"process {before} was ended by SIGKILL" in made.log
 
 
-@pytest.mark.parametrize("concurrency", ["1", "2"])
+@pytest.mark.parametrize(
+    ("target", "concurrency"), [("shop:worker", "1"), ("shop:worker", "2"), ("shop:later", "2")]
+)
 def test_a_job_that_takes_too_long_fails_and_its_process_is_replaced(
-    server: ServerProcess, tmp_path: Path, concurrency: str
+    server: ServerProcess, tmp_path: Path, target: str, concurrency: str
 ) -> None:
     more = ("--processes", "1", "--concurrency", concurrency, "--timeout", "0.5")
-    with crew(tmp_path, server, "shop:worker", *more) as made:
+    with crew(tmp_path, server, target, *more) as made:
         made.client.operate("set-policy", function="held", policy={"keep_s": 60})
         job, pid = made.held("never")
         with pytest.raises(JobFailed, match=r"TimeoutError: held took longer than its 0\.5 s"):
@@ -242,6 +247,7 @@ def test_processes_are_replaced_after_their_time(server: ServerProcess, tmp_path
 
 def test_all_are_replaced_by_command_and_by_signal(server: ServerProcess, tmp_path: Path) -> None:
     with crew(tmp_path, server, "shop:worker", "--processes", "1") as made:
+        made.wait_for(1)
         before = made.pid()
         printed("worker", "restart", "shop:worker", server=server.address)
         eventually(lambda: is_there(before), False, lambda: made.log)

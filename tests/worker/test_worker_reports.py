@@ -129,3 +129,24 @@ def test_a_server_understands_all_of_it() -> None:
     exchange()
     assert list(core.commands) == [{"scale": 4}]
     assert core.refusal is None
+
+
+@pytest.mark.parametrize("code", [b"JOB_NOT_FOUND", b"job_not_found", b"not_worker"])
+def test_an_answer_to_a_late_result_is_no_refusal(code: bytes) -> None:
+    core = working()
+    core.complete(b"H:1", b"late")
+    core.receive(response(p.ERROR, code, b"whatever"))
+    assert core.refusal is None
+
+
+def test_who_answers_as_a_server_does_may_be_there_again() -> None:
+    core = WorkerCore()
+    core.receive(GEARPY_SET)
+    assert not core.was_well  # it may say the same to everybody
+    core = working()
+    assert core.was_well
+    core.receive(response(p.ERROR, b"TOO_MANY_CONNECTIONS", b""))
+    assert not core.was_well
+    core = working()
+    core.receive(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert not core.was_well
