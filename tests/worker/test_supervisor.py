@@ -105,6 +105,9 @@ class Crew:
     def wait_for(self, number: int) -> None:
         eventually(self.counts, (number, number, number), lambda: self.log)
 
+    def wait_for_crashes(self, number: int) -> None:
+        eventually(lambda: (self.supervisor() or {}).get("crashes"), number, lambda: self.log)
+
     def held(self, note: str) -> tuple[ClientJob, int]:
         """A job that waits for a file, and the process that does it."""
         job = self.client.submit("held", str(self._folder / note))
@@ -199,7 +202,7 @@ def test_one_that_crashes_is_replaced(server: ServerProcess, tmp_path: Path) -> 
         before = made.pid()
         os.kill(before, signal.SIGKILL)
         assert made.pid() != before
-        eventually(lambda: (made.supervisor() or {}).get("crashes"), 2, lambda: made.log)
+        made.wait_for_crashes(2)
         assert "was ended by SIGABRT" in made.log
         assert f"process {before} was ended by SIGKILL" in made.log
 
@@ -219,7 +222,7 @@ def test_a_job_that_takes_too_long_fails_and_its_process_is_replaced(
         assert made.client.job(job.handle)["job"]["reason"] == "timeout"
         assert made.pid() != pid
         eventually(lambda: is_there(pid), False, lambda: made.log)
-        assert (made.supervisor() or {})["crashes"] == 0
+        made.wait_for_crashes(0)
     assert "this process ends" in made.log
 
 
@@ -227,7 +230,7 @@ def test_processes_are_replaced_after_so_many_jobs(server: ServerProcess, tmp_pa
     with crew(tmp_path, server, "shop:worker", "--processes", "1", "--max-jobs", "3") as made:
         pids = [made.pid() for _ in range(9)]
         assert len(set(pids)) == 3
-        assert (made.supervisor() or {})["crashes"] == 0
+        made.wait_for_crashes(0)
 
 
 def test_a_process_with_too_much_memory_is_replaced(server: ServerProcess, tmp_path: Path) -> None:
@@ -296,7 +299,7 @@ def test_jobs_in_processes_of_their_own_below(server: ServerProcess, tmp_path: P
         with pytest.raises(JobFailed, match="was ended by SIGABRT"):
             made.client.submit("crash").result(LIMIT_S)
         assert made.pid() != before
-        assert (made.supervisor() or {})["crashes"] == 0
+        made.wait_for_crashes(0)
 
 
 @pytest.mark.parametrize(
