@@ -71,7 +71,7 @@ LIBRARIES: Final = (
 class Heat:
     """What one library did in one round; rates are per second, 0.0 where there is none."""
 
-    library: str
+    name: str  # of the library
     round: int
     submits_per_s: float
     jobs_per_s: float
@@ -185,9 +185,9 @@ def table(heats: Sequence[Heat]) -> Table:
     result.add_column("library")
     for title in ("submits/s", "jobs/s", "round trips/s", "gearpy's submits", "gearpy's jobs"):
         result.add_column(title, justify="right")
-    ours = [heat for heat in heats if heat.library == LIBRARIES[0].name]
-    for name in dict.fromkeys(heat.library for heat in heats):
-        theirs = [heat for heat in heats if heat.library == name]
+    ours = [heat for heat in heats if heat.name == LIBRARIES[0].name]
+    for name in dict.fromkeys(heat.name for heat in heats):
+        theirs = [heat for heat in heats if heat.name == name]
         pairs = [(own, its) for own in ours for its in theirs if own.round == its.round]
         trips = median(heat.trips_per_s for heat in theirs)
         result.add_row(

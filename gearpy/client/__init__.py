@@ -2,8 +2,8 @@
 
 Pure, in the order in which to read: ``options`` is what can be decided for one job, ``wishes`` a
 job to be submitted; ``core`` is one connection's conversation; ``servers`` chooses among several;
-``desk`` knows whose answer is whose; ``jobs`` are jobs on their way; ``calls`` is what each call
-does, step by step.
+``desk`` knows whose answer is whose; ``jobs`` are jobs on their way; ``steps`` are what a
+call can want done, and ``calls`` what each call does, step by step.
 
 ``sync`` (with ``line``) is the blocking client around them, whose methods are in ``blocking``;
 ``aio`` is the one for asyncio.

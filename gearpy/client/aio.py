@@ -14,12 +14,13 @@ from typing import Any, TypeVar, Unpack, final
 
 from gearpy.address import Address, connect_timeout_s, read_addresses, reason_of
 from gearpy.client.blocking import IN_FLIGHT, TIMEOUT_S
-from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait
+from gearpy.client.calls import Calls
 from gearpy.client.core import ClientCore, Event, JobStatus
 from gearpy.client.desk import Bell, Callbacks, Desk, JobProgress, OnBytes, OnProgress
 from gearpy.client.jobs import FollowedJob, JobCall, MapCall
 from gearpy.client.options import SubmitOptions
 from gearpy.client.servers import Servers
+from gearpy.client.steps import Call, Open, Pause, Step, Take, Wait
 from gearpy.client.wishes import Bytes, Unique, read_wish, read_wishes
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.priority import Priority

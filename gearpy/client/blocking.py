@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeVar, Unpack, final
 
-from gearpy.client.calls import Call, Calls
+from gearpy.client.calls import Calls
 from gearpy.client.core import JobStatus
 from gearpy.client.desk import Callbacks, JobProgress, OnBytes, OnProgress
 from gearpy.client.jobs import FollowedJob, JobCall, MapCall
 from gearpy.client.options import SubmitOptions
+from gearpy.client.steps import Call
 from gearpy.client.wishes import Bytes, Unique, read_wish, read_wishes
 from gearpy.priority import Priority
 from gearpy.protocol.codec import encoded

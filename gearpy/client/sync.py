@@ -21,11 +21,12 @@ from typing import TypeVar, final
 
 from gearpy.address import RECEIVE_BYTES, Address, connect, connect_timeout_s, read_addresses
 from gearpy.client.blocking import TIMEOUT_S, BlockingClient
-from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait, carried_out
+from gearpy.client.calls import Calls
 from gearpy.client.core import Event
 from gearpy.client.desk import Bell, Desk, JobNews
 from gearpy.client.line import SocketLine
 from gearpy.client.servers import Servers
+from gearpy.client.steps import Call, Open, Pause, Step, Take, Wait, carried_out
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.stream import Stream
 

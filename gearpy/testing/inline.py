@@ -11,10 +11,11 @@ from gearpy.address import Address
 from gearpy.broker.broker import Broker, Facts
 from gearpy.broker.ports import Peer
 from gearpy.client.blocking import TIMEOUT_S, BlockingClient
-from gearpy.client.calls import Call, Calls, Open, Pause, Step, Take, Wait, carried_out
+from gearpy.client.calls import Calls
 from gearpy.client.core import ClientCore, Event
 from gearpy.client.desk import Desk, JobNews
 from gearpy.client.servers import Servers
+from gearpy.client.steps import Call, Open, Pause, Step, Take, Wait, carried_out
 from gearpy.engine.policy import PolicyBook, read_policy
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.testing.server import HandClock

@@ -11,6 +11,7 @@ import logging.handlers
 import multiprocessing
 import os
 import pickle
+import queue
 import signal
 import threading
 import time
@@ -275,7 +276,7 @@ def _serve(connection: Connection, kit: Kit) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pipe = _Pipe(connection)
     if not logging.root.handlers:
-        logging.root.addHandler(logging.handlers.QueueHandler(_LogPipe(pipe)))
+        logging.root.addHandler(_ToWorker(pipe))
         logging.root.setLevel(kit.log_level)
     with contextlib.ExitStack() as hooks:
         hooks.callback(close_loop)
@@ -357,16 +358,13 @@ class _PipeReporter:
 
 
 @final
-class _LogPipe:
-    """Where a process's log records go: its worker logs them."""
+class _ToWorker(logging.handlers.QueueHandler):
+    """What is logged in a process is logged by its worker.  The queue is only what the base class
+    wants to see: it makes records fit to travel."""
 
     def __init__(self, pipe: _Pipe) -> None:
+        super().__init__(queue.SimpleQueue())
         self._pipe = pipe
 
-    def put_nowait(self, record: logging.LogRecord) -> None:
+    def enqueue(self, record: logging.LogRecord) -> None:
         self._pipe.tell(record)
-
-    def get(self) -> logging.LogRecord:
-        raise NotImplementedError  # nobody does
-
-    get_nowait = get

@@ -27,7 +27,7 @@ def test_a_library_runs_to_its_end(name: str) -> None:
             pytest.fail(sentence)
         pytest.skip(sentence)
     [heat] = run(name)
-    assert heat.library == name
+    assert heat.name == name
     assert heat.submits_per_s > 0
     assert heat.jobs_per_s > 0
 

@@ -3,10 +3,11 @@
 import pytest
 
 from gearpy.address import Address
-from gearpy.client.calls import Calls, Open
+from gearpy.client.calls import Calls
 from gearpy.client.core import ClientCore
 from gearpy.client.desk import Desk
 from gearpy.client.servers import Servers
+from gearpy.client.steps import Open
 from gearpy.errors import ConnectionLost
 
 A, B = Address("a"), Address("b")

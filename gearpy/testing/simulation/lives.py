@@ -221,8 +221,8 @@ def check_states(books: Books) -> None:
     for paper in books.unfinished.values():
         job = books.job(paper, "no loss")
         if paper.holder is not None:
-            right = job.state == RUNNING and job.worker is not None
-            right = right and job.worker.port is paper.holder.session  # type: ignore[union-attr]
+            port = None if job.worker is None else job.worker.port
+            right = job.state == RUNNING and port is paper.holder.session
         elif paper.not_before_s > books.now_s:
             right = job.state in (DELAYED, RETRYING)
         else:
