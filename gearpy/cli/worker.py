@@ -15,14 +15,10 @@ from gearpy.cli.options import duration_option, json_option, server_option
 from gearpy.cli.tables import counted, printable, show_json
 from gearpy.client.sync import Client
 from gearpy.errors import GearpyError, SettingError
-from gearpy.server.settings import size
 from gearpy.worker.crew import PROCESSES_MAX
-from gearpy.worker.process import LOG_FORMAT, Orders
-from gearpy.worker.supervisor import Plan, Supervisor
 
 _GRACE_S: Final = 5.0  # beside what a process gives its own jobs
 _NUMBER: Final = re.compile(r"[+-]?\d+")
-_read_size: Final = size(1 << 20, 1 << 50)
 
 
 class _Group(click.Group):
@@ -61,8 +57,10 @@ def _check_servers(
 
 
 def _check_size(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    from gearpy.server.settings import size  # here, as most commands need nothing of a server
+
     try:
-        return None if text is None else int(_read_size(text))
+        return None if text is None else int(size(1 << 20, 1 << 50)(text))
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is not {error}") from error
 
@@ -138,6 +136,10 @@ def run(
     Signals: TERM or Ctrl-C: finish the jobs that run, and end; Ctrl-C again: end at once. HUP:
     replace all processes. TTIN: one more, TTOU: one less.
     """
+    # Here, as all other commands would start later for it.
+    from gearpy.worker.process import LOG_FORMAT, Orders
+    from gearpy.worker.supervisor import Plan, Supervisor
+
     if reload and importlib.util.find_spec("watchfiles") is None:
         raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
     plan = Plan(
@@ -150,11 +152,11 @@ def run(
         reload,
     )
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    asyncio.run(_supervise(plan))
 
+    async def supervise() -> None:
+        await Supervisor(plan).run()
 
-async def _supervise(plan: Plan) -> None:
-    await Supervisor(plan).run()
+    asyncio.run(supervise())
 
 
 def _read_number(_context: click.Context, _argument: click.Parameter, text: str) -> int | str:
