@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from types import FrameType
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from gearpy.address import RECEIVE_BYTES, connect, connect_timeout_s
 from gearpy.errors import CannotConnect, ConnectionLost, GearpyError, RemoteProtocolError
@@ -24,10 +24,12 @@ from gearpy.worker.functions import Job, Returned, close_loop, overran, perform
 from gearpy.worker.heartbeat import Heartbeat
 from gearpy.worker.line import WorkerLine
 from gearpy.worker.places import FOR_NOW, Place
-from gearpy.worker.pool import Kit, Pool
 from gearpy.worker.registry import STOP_TIMEOUT_S, TIMEOUT_S, Registry
 from gearpy.worker.roster import HANDED_BACK, TOO_LATE, Done, Roster, Work
 from gearpy.worker.threads import Threads
+
+if TYPE_CHECKING:
+    from gearpy.worker.pool import Pool
 
 log: Final = logging.getLogger("gearpy.worker")
 
@@ -113,7 +115,10 @@ class Worker(Registry):
             finally:
                 self._stopping = False
 
-    def _kit(self) -> Kit:
+    def _new_pool(self) -> "Pool":
+        # Here, as multiprocessing is nothing that each program that imports gearpy should wait for.
+        from gearpy.worker.pool import Kit, Pool
+
         kit = Kit(
             dict(self._functions),
             tuple(self._middlewares),
@@ -122,7 +127,7 @@ class Worker(Registry):
             logging.root.level,
         )
         kit.check()
-        return kit
+        return Pool(kit)
 
     def stop(self) -> None:
         """Makes ``run`` return once the running jobs are done; without waiting for that.
@@ -242,7 +247,7 @@ class _Run:
             worker._concurrency > 1 or worker._processes or (self._watches and has_limits)
         )
         self._overrun_s: dict[Work, float] = {}  # when a function's time is up that is not stopped
-        self._pool = Pool(worker._kit()) if worker._processes else None
+        self._pool = worker._new_pool() if worker._processes else None
         self._roster = Roster(self._functions, worker._concurrency, burst=burst)
         self._places = [Place(address) for address in worker._addresses]
         self._connect_s = connect_timeout_s(worker._addresses, worker._timeout_s)
