@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve check format test simulate soak bench bench-durable bench-libraries bench-memory clean
+.PHONY: help install compile pure wheel demo serve check format test simulate soak bench bench-durable bench-libraries bench-memory clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,6 +17,16 @@ install: .venv/installed  ## .venv with gearpy-server, gearpy and what the tests
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[examples,dev,bench]'
 	@touch $@
+
+# Sources that changed are compiled again; what was compiled before them must not run meanwhile.
+compile: install pure  ## the packet path in C, beside its sources: what runs in here is faster then
+	GEARPY_COMPILE=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+
+pure: ## plain Python again
+	rm -f gearpy/*.so gearpy/*/*.so
+
+wheel: install  ## dist/gearpy-*.whl with the compiled packet path, for this Python and processor
+	GEARPY_COMPILE=1 $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 demo: install  ## a server, two workers, photographs in, thumbnails out
 	$(BIN)/python examples/demo.py

@@ -9,11 +9,16 @@ import pytest
 from hypothesis import settings
 
 from gearpy.testing.process import ServerProcess
+from gearpy.version import version_and_form
 
 pytest_plugins = ["pytester"]
 
 LIMIT_S: Final = 30.0
 _EXIT_LIMIT_S: Final = 60.0
+
+
+def pytest_report_header() -> str:
+    return f"gearpy {version_and_form()}"
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from gearpy.engine.job import Job
 from gearpy.engine.ledger import RESTORED, change, put
 from gearpy.engine.records import Batch, FunctionChange, Mark, PolicyChange, Put
 
-_FOR_EVER: Final = 1 << 62
+_FOR_EVER: Final = 1 << 60
 _ROW_BYTES: Final = 500  # of a Put beside its payload and its options, generously
 
 

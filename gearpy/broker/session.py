@@ -198,15 +198,20 @@ class Session:
                 if route is None:
                     raise UnknownPacket(f"there is no packet type {number}")
                 handler, separators = route
-                if separators > 0:
-                    fields = body.split(b"\0", separators)
-                    if len(fields) <= separators:
-                        fields = codec.split(number, body)
-                    handler(self, *fields)
+                if separators < 0:
+                    handler(self)
                 elif separators == 0:
                     handler(self, body)
                 else:
-                    handler(self)
+                    fields = body.split(b"\0", separators)
+                    if len(fields) <= separators:
+                        fields = codec.split(number, body)
+                    if separators == 1:  # compiled, a call with a star takes twice as long
+                        handler(self, fields[0], fields[1])
+                    elif separators == 2:
+                        handler(self, fields[0], fields[1], fields[2])
+                    else:
+                        handler(self, *fields)
             except RequestRefused as error:
                 self._answer(error)
             except RemoteProtocolError as error:
@@ -514,7 +519,7 @@ def _assign_plain(job: Job) -> bytes:
 
 
 def _assign_uniq(job: Job) -> bytes:
-    return codec.response(p.JOB_ASSIGN_UNIQ, job.handle, job.queue.name, job.unique, _payload(job))
+    return codec.job_assign_uniq(job.handle, job.queue.name, job.unique, _payload(job))
 
 
 def _assign_all(job: Job) -> bytes:

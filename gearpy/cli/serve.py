@@ -23,7 +23,7 @@ from gearpy.server.settings import (
     variable_of,
 )
 from gearpy.stores.sqlite import SqliteStore
-from gearpy.version import VERSION
+from gearpy.version import version_and_form
 
 EXIT_CANNOT_LISTEN: Final = 1
 EXIT_BAD_SETTING: Final = 2
@@ -76,7 +76,7 @@ class ServeCommand(click.Command):
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"gearpy-server {VERSION}")
+        click.echo(f"gearpy-server {version_and_form()}")
         context.exit()
 
 

@@ -358,7 +358,7 @@ class Dispatch:
         ``uncalled`` leaves out those for whose every job a woken worker is on its way.
         """
         abilities = worker.abilities
-        if len(ready) < len(abilities):
+        if len(ready) <= len(abilities):
             first, turn = None, 0
             for queue in ready:
                 ability = abilities.get(queue)

@@ -549,12 +549,11 @@ class Engine:
 
         Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions.
         """
-        maxqueue = UNLIMITED if maxqueue == UNLIMITED else maxqueue
         queue = self._functions.get(function)
         if queue is not None:
             queue.maxqueue = maxqueue
             self._fit(queue)
-        elif maxqueue is UNLIMITED:
+        elif maxqueue == UNLIMITED:
             self._maxqueues.pop(function, None)
         else:
             check_function(function)
@@ -565,7 +564,7 @@ class Engine:
     def limits(self) -> Iterator[tuple[bytes, Maxqueue]]:
         """The functions that have a limit, those that wait for their function included."""
         for queue in self._functions.values():
-            if queue.maxqueue is not UNLIMITED:
+            if queue.maxqueue != UNLIMITED:
                 yield queue.name, queue.maxqueue
         yield from self._maxqueues.items()
 

@@ -166,7 +166,7 @@ def _read_key(field: str, value: object) -> bytes:
 
 
 # Control characters, line ends of Unicode, and halves of characters that no file can hold.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def _read_labels(field: str, value: object) -> Labels:

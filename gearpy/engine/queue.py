@@ -341,13 +341,13 @@ class FunctionQueue:
         """Something was decided about the function."""
         policy = self.policy
         limited = policy is not None and bool(policy.max_queue)
-        self.admits = not (self.draining or limited or self.maxqueue is not UNLIMITED)
+        self.admits = not (self.draining or limited or self.maxqueue != UNLIMITED)
 
     def check_admission(self, priority: Priority) -> None:
         """Whether one more job is taken.  Raises FunctionDraining or QueueFull."""
         if self.draining:
             raise FunctionDraining
-        if self.maxqueue is not UNLIMITED:
+        if self.maxqueue != UNLIMITED:
             # gearmand's three limits; what is critical counts as high.
             limit = self.maxqueue[max(0, priority - Priority.HIGH)]
             if 0 < limit <= self.total:

@@ -9,7 +9,7 @@ from gearpy.engine.policy import Policy
 from gearpy.priority import Priority
 
 # Upper bounds of the histograms' buckets; the last bucket has none.
-BOUNDS_S: Final = (
+BOUNDS_S: Final[tuple[float, ...]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from gearpy.errors import MalformedPacket
 from gearpy.protocol.packets import (
     ECHO_RES,
     ERROR,
+    JOB_ASSIGN_UNIQ,
     JOB_CREATED,
     NO_JOB,
     NOOP,
@@ -21,7 +22,6 @@ from gearpy.protocol.packets import (
     RES,
 )
 
-_size = struct.Struct(">I").pack
 _REQUEST: Final = {number: REQ + struct.pack(">I", number) for number in PACKETS}
 _RESPONSE: Final = {number: RES + struct.pack(">I", number) for number in PACKETS}
 
@@ -30,38 +30,45 @@ def request(number: int, *fields: bytes) -> bytes:
     """The packet as a client or worker sends it: magic NUL REQ, type, size, fields joined by
     NUL."""
     body = b"\0".join(fields)
-    return b"".join((_REQUEST[number], _size(len(body)), body))
+    return b"".join((_REQUEST[number], len(body).to_bytes(4, "big"), body))
 
 
 def response(number: int, *fields: bytes) -> bytes:
     """The packet as a server sends it: magic NUL RES, type, size, fields joined by NUL."""
     body = b"\0".join(fields)
-    return b"".join((_RESPONSE[number], _size(len(body)), body))
+    return b"".join((_RESPONSE[number], len(body).to_bytes(4, "big"), body))
 
 
 # Replies that never change are made once.
 NOOP_PACKET: Final = response(NOOP)
 NO_JOB_PACKET: Final = response(NO_JOB)
 
+_JOB_ASSIGN_UNIQ: Final = _RESPONSE[JOB_ASSIGN_UNIQ]
 _JOB_CREATED: Final = _RESPONSE[JOB_CREATED]
 _ECHO_RES: Final = _RESPONSE[ECHO_RES]
 
 
 def job_created(handle: bytes) -> bytes:
     """``response(JOB_CREATED, handle)``, written out: one for each submit."""
-    return _JOB_CREATED + _size(len(handle)) + handle
+    return _JOB_CREATED + len(handle).to_bytes(4, "big") + handle
+
+
+def job_assign_uniq(handle: bytes, function: bytes, unique: bytes, payload: bytes) -> bytes:
+    """``response(JOB_ASSIGN_UNIQ, ...)``; copies ``payload`` once."""
+    head = b"\0".join((handle, function, unique, b""))
+    size_bytes = len(head) + len(payload)
+    return b"".join((_JOB_ASSIGN_UNIQ, size_bytes.to_bytes(4, "big"), head, payload))
 
 
 def work(number: int, handle: bytes, data: bytes) -> bytes:
     """``response(number, handle, data)`` for the WORK_* packets; copies ``data`` once."""
-    return b"".join(
-        (_RESPONSE[number], _size(len(handle) + 1 + len(data)), handle, b"\0", data),
-    )
+    size_bytes = len(handle) + 1 + len(data)
+    return b"".join((_RESPONSE[number], size_bytes.to_bytes(4, "big"), handle, b"\0", data))
 
 
 def echo_res(payload: bytes) -> bytes:
     """``response(ECHO_RES, payload)``; copies ``payload`` once."""
-    return b"".join((_ECHO_RES, _size(len(payload)), payload))
+    return b"".join((_ECHO_RES, len(payload).to_bytes(4, "big"), payload))
 
 
 def error(code: bytes, text: str) -> bytes:

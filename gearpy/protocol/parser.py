@@ -15,7 +15,9 @@ Packet = tuple[int, bytes]
 PAYLOAD_BYTES_MAX: Final = 64 << 20  # gearmand takes 4 GiB on paper; its clients send kilobytes
 LINE_BYTES_MAX: Final = 8 << 10  # as gearmand; real commands are far shorter
 
-_header = struct.Struct(">4sII").unpack_from
+_header: Final = struct.Struct(">III").unpack_from
+_REQ: Final = int.from_bytes(REQ, "big")
+_RES: Final = int.from_bytes(RES, "big")
 _NEWLINE: Final = b"\n"
 
 
@@ -40,7 +42,7 @@ class PacketParser:
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         line_bytes_max: int = LINE_BYTES_MAX,
     ) -> None:
-        self._expects = expects
+        self._expects = int.from_bytes(expects, "big")
         self._payload_bytes_max = payload_bytes_max
         self._line_bytes_max = line_bytes_max
         self._held = bytearray()  # an incomplete packet
@@ -78,12 +80,12 @@ class PacketParser:
             if body > size:
                 self._keep(data, start, HEADER_BYTES)
                 break
-            magic, number, length = _header(data, start)
+            header: tuple[int, int, int] = _header(data, start)
+            magic, number, length = header
             if magic != expects:
-                if magic != REQ and magic != RES:
-                    self._break(
-                        BadMagic(f"a packet starts with NUL REQ or NUL RES, not {magic.hex(' ')}")
-                    )
+                if magic != _REQ and magic != _RES:
+                    found = data[start : start + 4].hex(" ")
+                    self._break(BadMagic(f"a packet starts with NUL REQ or NUL RES, not {found}"))
                     break
                 number = WRONG_MAGIC
             if length > limit:

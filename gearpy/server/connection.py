@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, Final, cast, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from gearpy.broker.ports import Peer
 from gearpy.broker.session import Session
@@ -18,9 +18,25 @@ log = logging.getLogger("gearpy.connection")
 _GOODBYE_S: Final = 10.0  # how long a closed connection may take its last bytes
 
 
+class Transport(Protocol):
+    """What we need of an event loop's transport; uvloop's are no ``asyncio.Transport``."""
+
+    def get_extra_info(self, name: str) -> Any: ...
+    def set_write_buffer_limits(self, high: int) -> None: ...
+    def get_write_buffer_size(self) -> int: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def write_eof(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
 @final
-class Connection(asyncio.Protocol):
-    """The event loop's end of a session.
+class Connection:
+    """The event loop's end of a session: what asyncio calls a protocol, though it inherits none,
+    so that it can be compiled.
 
     A peer that takes too little of what it is sent is not read from until it has taken more.  One
     that takes nothing at all for ``stall_s``, or that has more than ``output_bytes_max`` waiting,
@@ -40,7 +56,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, connections: "Connections") -> None:
         self._all = connections
-        self._transport: asyncio.Transport
+        self._transport: Transport
         self._session: Session | None = None
         self._reading = True
         self._writable = True
@@ -48,9 +64,9 @@ class Connection(asyncio.Protocol):
         self._stall: asyncio.TimerHandle | None = None
         self._goodbye: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        peer = _peer(self._transport)
+    def connection_made(self, transport: Transport) -> None:
+        self._transport = transport
+        peer = _peer(transport)
         if not self._all.admit(self, peer):
             refusal = TooManyConnections()
             self._transport.write(codec.error(refusal.code, str(refusal)))
@@ -202,7 +218,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-def _peer(transport: asyncio.Transport) -> Peer:
+def _peer(transport: Transport) -> Peer:
     sock: Any = transport.get_extra_info("socket")
     fd = sock.fileno()
     address = transport.get_extra_info("peername")

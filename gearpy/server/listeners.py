@@ -9,9 +9,10 @@ import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from gearpy.errors import CannotListen, SettingError
+from gearpy.server.connection import Connection
 from gearpy.server.settings import Settings
 
 log = logging.getLogger("gearpy.server")
@@ -30,13 +31,11 @@ class Listener(NamedTuple):
     address: str
     path: str | None = None
 
-    async def serve(
-        self, accept: Callable[[], asyncio.Protocol], backlog: int
-    ) -> asyncio.AbstractServer:
-        """Hands each connection to a new protocol."""
+    async def serve(self, accept: Callable[[], Connection], backlog: int) -> asyncio.AbstractServer:
+        """Hands each new socket to a new connection."""
         loop = asyncio.get_running_loop()
         create = loop.create_server if self.path is None else loop.create_unix_server
-        server = await create(accept, sock=self.sock, backlog=_ACCEPTS_AT_ONCE)
+        server = await create(cast(Any, accept), sock=self.sock, backlog=_ACCEPTS_AT_ONCE)
         self.sock.listen(backlog)
         return server
 

@@ -25,7 +25,7 @@ from gearpy.server.host import LoggingHost
 from gearpy.server.settings import COMMIT, PREFIX_BYTES_MAX, Settings, why_ignored
 from gearpy.server.turns import Turns
 from gearpy.stores.base import Store
-from gearpy.version import VERSION
+from gearpy.version import VERSION, version_and_form
 
 logger = logging.getLogger("gearpy.server")
 
@@ -211,7 +211,7 @@ class Server:
             where = settings.journal_file or type(self._store).__name__
             journal = f"journal {where}, durability {settings.durability}"
         return (
-            f"gearpy-server {VERSION} on {', '.join(self.addresses)}; {journal}; limits:"
+            f"gearpy-server {version_and_form()} on {', '.join(self.addresses)}; {journal}; limits:"
             f" payload {settings.max_payload:,} bytes, {self._connections_max:,} connections,"
             f" {settings.max_output:,} bytes waiting for a peer"
         )

@@ -48,10 +48,11 @@ from dataclasses import asdict, fields
 from typing import Any, Final, NamedTuple, NoReturn
 
 from gearpy.broker.broker import Broker, Facts, Limits
-from gearpy.broker.ports import NobodyHost, Peer
+from gearpy.broker.ports import Peer
 from gearpy.engine.policy import read_assignments, read_policy
 from gearpy.engine.records import Batch
 from gearpy.engine.rules import Rules
+from gearpy.errors import PeerError
 from gearpy.protocol.packets import HEADER_BYTES, NUMBERS, PACKETS, REQ, RES
 
 FACTS: Final = Facts(version="1.2.3", pid=4242)
@@ -83,8 +84,17 @@ class Name(NamedTuple):
 Word = bytes | Name
 
 
-class Strict(NobodyHost):
+class Strict:
     """A host that takes no excuses: a bug of the broker's ends the conversation."""
+
+    def refused(self, peer: Peer, error: PeerError) -> None:
+        pass
+
+    def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
+        pass
+
+    def shutdown(self, graceful: bool) -> None:
+        pass
 
     def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
         raise error

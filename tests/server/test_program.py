@@ -15,7 +15,7 @@ import pytest
 
 from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
-from gearpy.version import VERSION
+from gearpy.version import version_and_form
 from tests.server.logs import LoggedServer
 from tests.server.peer import WAIT_S, RawPeer
 
@@ -51,9 +51,9 @@ def hold_a_job(server: ServerProcess, client: RawPeer, worker: RawPeer) -> bytes
 def test_the_start_line_tells_version_addresses_journal_and_limits(tmp_path: Path) -> None:
     with ServerProcess("--unix", str(tmp_path / "s"), "--max-payload", "1M") as server:
         assert server.start_line == (
-            f"gearpy-server {VERSION} on 127.0.0.1:{server.port}, unix://{tmp_path}/s; no journal:"
-            " jobs are kept in memory only; limits: payload 1,048,576 bytes, 10,000 connections,"
-            " 268,435,456 bytes waiting for a peer\n"
+            f"gearpy-server {version_and_form()} on 127.0.0.1:{server.port}, unix://{tmp_path}/s;"
+            " no journal: jobs are kept in memory only; limits: payload 1,048,576 bytes,"
+            " 10,000 connections, 268,435,456 bytes waiting for a peer\n"
         )
 
 
