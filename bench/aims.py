@@ -1,6 +1,6 @@
-"""What gearpy's journal is meant to reach, and whether it did."""
+"""What gearpy is meant to reach, and whether it did."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -12,12 +12,34 @@ TIMES: Final = "x"
 MILLISECONDS: Final = "ms"
 SECONDS: Final = "s"
 MEGABYTES: Final = "MB"  # a million bytes
+BYTES: Final = "bytes"
+MICROSECONDS: Final = "us"
+
+# Rates over gearmand's, as Debian starts it and at its best, and the server's CPU time for a job
+# over that of the latter.
+RACE: Final[Mapping[str, tuple[float, float, float]]] = {
+    "submit": (4.0, 1.0, 1.0),
+    "drain": (2.0, 1.0, 1.0),
+    "foreground": (1.5, 1.0, 1.0),
+    "foreground-50x50": (1.2, 1.0, 1.0),
+    "foreground-1x1": (1.0, 0.9, 1.1),
+    "submit-lock-step": (1.0, 0.9, 1.1),
+    "sleepers": (12.0, 12.0, 1 / 12),
+    "submit-16k": (1.2, 1.0, 1.0),
+    "drain-16k": (1.2, 1.0, 1.0),
+}
+JOB_BYTES_MAX: Final = 500.0  # of memory, for a queued job with a payload of 100
+PAUSE_MS_MAX: Final = 20.0  # the longest that a receipt takes while a million jobs are queued
+HALF_LOAD_P99_MS_MAX: Final = 5.0  # of a background receipt
+CURVE_MAX: Final = 1.5  # the cost at the far end of a curve over that at its beginning
 
 # Durable work over gearmand's: with its SQLite queue, and in memory as Debian starts it.
 SUBMIT_OVER_SQLITE_MIN: Final = 60.0
 DRAIN_OVER_SQLITE_MIN: Final = 40.0
 SUBMIT_OVER_MEMORY_MIN: Final = 1.0
 DRAIN_OVER_MEMORY_MIN: Final = 1.0
+
+DURABLE_OVER_BEST_MIN: Final = 0.4  # the same, over gearmand in memory at its best
 
 RECEIPT_P99_MS_MAX: Final = 10.0  # with 64 in flight
 RESTART_S_MAX: Final = 10.0  # with a million jobs in the journal

@@ -2,12 +2,13 @@
 without any."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from bench import aims, disk, restart
 from bench.aims import Finding
+from bench.books import Books
 from bench.durable_workloads import (
     DRAIN,
     DRAIN_KEYED,
@@ -22,16 +23,14 @@ from bench.durable_workloads import (
     WITH_KEYS,
     WITHOUT_KEYS,
 )
-from bench.race import Measurement, line, ratios, run_round
+from bench.race import Heat, Measurement, line, ratios, run_round
 from bench.servers import (
-    GEARMAND,
+    GEARMAND_AT_ITS_BEST,
     GEARMAND_IN_MEMORY,
     GEARPY,
-    Contestant,
     gearmand_durable,
     gearpy_durable,
 )
-from bench.workloads import Workload
 
 SYNC: Final = f"fdatasync of {disk.BLOCK_BYTES // 1024} kB"  # stands beside lock-step as a server
 
@@ -40,30 +39,14 @@ _SYNCS: Final = 2_000
 _CONTROL: Final = replace(GEARPY, jobs_max=3_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """Workloads that are run on the same servers."""
-
-    name: str
-    workloads: Sequence[Workload]
-    ours: Contestant
-    rivals: Sequence[Contestant]
-
-
 def heats(folder: Path) -> Sequence[Heat]:
-    """All heats, with the servers' files in this folder.  Without gearmand nobody stands beside
-    gearpy."""
+    """All heats, with the servers' files in this folder."""
     ours, sqlite = gearpy_durable(folder), gearmand_durable(folder)
-    if GEARMAND is None:
-        return (
-            Heat("durable-empty", WITHOUT_KEYS, ours, ()),
-            Heat("durable-keyed", WITH_KEYS, ours, ()),
-            Heat("durable-foreground", FOREGROUND, ours, (_CONTROL,)),
-        )
+    memory = (GEARMAND_IN_MEMORY, GEARMAND_AT_ITS_BEST)
     return (
         # Of jobs without a key gearmand's SQLite queue keeps the last one only.
-        Heat("durable-empty", WITHOUT_KEYS, ours, (GEARMAND_IN_MEMORY,)),
-        Heat("durable-keyed", WITH_KEYS, ours, (sqlite, GEARMAND_IN_MEMORY)),
+        Heat("durable-empty", WITHOUT_KEYS, ours, memory),
+        Heat("durable-keyed", WITH_KEYS, ours, (sqlite, *memory)),
         Heat("durable-foreground", FOREGROUND, ours, (_CONTROL,)),
     )
 
@@ -91,11 +74,18 @@ def run(
     return measurements
 
 
+def steps(names: Sequence[str], folder: Path) -> int:
+    """How many measurements a round of these heats has."""
+    chosen = [heat for heat in heats(folder) if heat.name in names]
+    syncs = sum(LOCK_STEP in heat.workloads for heat in chosen)
+    return sum(heat.steps for heat in chosen) + syncs + (restart.NAME in names)
+
+
 def _round(
     number: int, chosen: Sequence[Heat], restarts: bool, folder: Path, scale: float
 ) -> Iterator[Measurement]:
     for heat in chosen:
-        yield from run_round(number, heat.workloads, (heat.ours, *heat.rivals), scale)
+        yield from run_round(number, heat.workloads, (heat.ours, *heat.present), scale)
         if LOCK_STEP in heat.workloads:
             yield _sync(number, folder, max(1, round(_SYNCS * scale)))
     if restarts:
@@ -125,8 +115,8 @@ def _sync(number: int, folder: Path, count: int) -> Measurement:
 def findings(measurements: Sequence[Measurement], folder: Path) -> Iterator[Finding]:
     """What the measurements say of the aims, as far as they were taken."""
     ours, sqlite = gearpy_durable(folder).name, gearmand_durable(folder).name
-    memory = GEARMAND_IN_MEMORY.name
-    books = _Books(measurements)
+    memory, best = GEARMAND_IN_MEMORY.name, GEARMAND_AT_ITS_BEST.name
+    books = Books(measurements)
     for workload, rival, least in (
         (SUBMIT_KEYED, sqlite, aims.SUBMIT_OVER_SQLITE_MIN),
         (SUBMIT, memory, aims.SUBMIT_OVER_MEMORY_MIN),
@@ -134,6 +124,7 @@ def findings(measurements: Sequence[Measurement], folder: Path) -> Iterator[Find
         (DRAIN_KEYED, sqlite, aims.DRAIN_OVER_SQLITE_MIN),
         (DRAIN, memory, aims.DRAIN_OVER_MEMORY_MIN),
         (DRAIN_KEYED, memory, aims.DRAIN_OVER_MEMORY_MIN),
+        *((each, best, aims.DURABLE_OVER_BEST_MIN) for each in (*WITHOUT_KEYS, *WITH_KEYS[:2])),
     ):
         mine, theirs = books.of(workload.name, ours), books.of(workload.name, rival)
         if mine and theirs:
@@ -156,28 +147,30 @@ def findings(measurements: Sequence[Measurement], folder: Path) -> Iterator[Find
         )
 
 
-def _receipts(books: "_Books", ours: str) -> Iterator[Finding]:
+def _receipts(books: Books, ours: str) -> Iterator[Finding]:
     if books.of(RECEIPTS.name, ours):
-        for share, values in zip(("p50", "p99"), books.latencies_ms(RECEIPTS, ours), strict=True):
+        for share, values in zip(
+            ("p50", "p99"), books.latencies_ms(RECEIPTS.name, ours), strict=True
+        ):
             limit = aims.RECEIPT_P99_MS_MAX if share == "p99" else None
             yield Finding(f"{RECEIPTS.name}: {share}", aims.MILLISECONDS, values, at_most=limit)
     if books.of(LOCK_STEP.name, ours):
-        receipts, _ = books.latencies_ms(LOCK_STEP, ours)
-        syncs, _ = books.latencies_ms(LOCK_STEP, SYNC)
+        receipts, _ = books.latencies_ms(LOCK_STEP.name, ours)
+        syncs, _ = books.latencies_ms(LOCK_STEP.name, SYNC)
         yield Finding(f"{LOCK_STEP.name}: p50 of a receipt", aims.MILLISECONDS, receipts)
         yield Finding(f"{LOCK_STEP.name}: p50 of one {SYNC}", aims.MILLISECONDS, syncs)
         pairs = [receipt / sync for receipt, sync in zip(receipts, syncs, strict=True)]
         yield Finding(f"{LOCK_STEP.name}: a receipt over one {SYNC}", aims.TIMES, pairs)
 
 
-def _foreground(books: "_Books", ours: str) -> Iterator[Finding]:
+def _foreground(books: Books, ours: str) -> Iterator[Finding]:
     for server in (ours, GEARPY.name):
         if not books.of(FOREGROUND_ALONE.name, server):
             continue
-        _, alone = books.latencies_ms(FOREGROUND_ALONE, server)
+        _, alone = books.latencies_ms(FOREGROUND_ALONE.name, server)
         yield Finding(f"{FOREGROUND_ALONE.name}, {server}: p99", aims.MILLISECONDS, alone)
         for workload in (FOREGROUND_DISK, FOREGROUND_FLOOD):
-            _, beside = books.latencies_ms(workload, server)
+            _, beside = books.latencies_ms(workload.name, server)
             yield Finding(
                 f"{workload.name}, {server}: p99 over alone",
                 aims.TIMES,
@@ -185,18 +178,3 @@ def _foreground(books: "_Books", ours: str) -> Iterator[Finding]:
                 # Without a journal it is there to show what the disk has nothing to do with.
                 at_most=aims.FOREGROUND_P99_MAX if server == ours else None,
             )
-
-
-class _Books:
-    """The measurements by workload and server, in the order of the rounds."""
-
-    def __init__(self, measurements: Sequence[Measurement]) -> None:
-        self._measurements = measurements
-
-    def of(self, workload: str, server: str) -> list[Measurement]:
-        return [m for m in self._measurements if (m.workload, m.server) == (workload, server)]
-
-    def latencies_ms(self, workload: Workload, server: str) -> tuple[list[float], list[float]]:
-        """p50 and p99, round by round."""
-        taken = [m.latency for m in self.of(workload.name, server) if m.latency is not None]
-        return [each.p50_s * 1000 for each in taken], [each.p99_s * 1000 for each in taken]

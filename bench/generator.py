@@ -20,17 +20,19 @@ from typing import Final, Protocol, final
 from bench.latencies import Latencies
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
+from gearpy.protocol.parser import PacketParser
 
 HOST: Final = "127.0.0.1"
 SILENCE_S: Final = 60.0  # this long without a byte: something is stuck
 _READ_BYTES: Final = 32 << 10  # Python allocates so much for each read, and larger costs more
 _MAGIC_AND_NUMBER_BYTES: Final = 8
+_AT_ONCE: Final = 16  # submits of a paced client in one write
 
 _header = struct.Struct(">4xII").unpack_from
 
-_GRAB: Final = codec.request(p.GRAB_JOB_UNIQ)
 _PRE_SLEEP: Final = codec.request(p.PRE_SLEEP)
 _RESULT: Final = b"ok"
+_ASSIGNMENTS: Final = (p.JOB_ASSIGN_UNIQ, p.JOB_ASSIGN)
 
 
 class BenchError(Exception):
@@ -94,31 +96,39 @@ class Connection(Protocol):
         """Bytes arrived: counts answers, sends what follows."""
 
 
+def mark(number: int) -> bytes:
+    """How every packet of this type begins that a server sends."""
+    return codec.response(number)[:_MAGIC_AND_NUMBER_BYTES]
+
+
 @final
 class Client:
     """Keeps jobs in flight until all are submitted and answered.
 
-    ``answer`` is the type of packet that ends a job for this client: JOB_CREATED in the
-    background, WORK_COMPLETE in the foreground.  ``latencies`` hears how long each one took, from
-    just before its submit was written until its answer was read.  It takes answers to come in the
-    order of the submits, which WORK_COMPLETE does with one job in flight only.
+    ``answer`` is how what ends a job for this client begins: the ``mark`` of JOB_CREATED in the
+    background, of WORK_COMPLETE in the foreground.  ``latencies`` hears how long each one took,
+    from just before its submit was written (or should have been: see ``submit_due``) until its
+    answer was read.  It takes answers to come in the order of the submits.  WORK_COMPLETE does so
+    with one job in flight; with more of them it is the mean that is right, and percentiles
+    are as good as several workers keep the order.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         supply: Source,
-        answer: int,
+        answer: bytes,
         in_flight: int,
         tally: Tally,
         latencies: Latencies | None = None,
     ) -> None:
+        """With 0 ``in_flight`` it submits only what ``submit_due`` tells it to."""
         self.sock = sock
         self._latencies = latencies
         self._submitted: deque[tuple[float, int]] = deque()  # when, how many; oldest first
         self._supply = supply
         self._in_flight = in_flight
-        self._answer = codec.response(answer)[:_MAGIC_AND_NUMBER_BYTES]
+        self._answer = answer
         self._tail = b""  # may be the beginning of a header
         self._tally = tally
 
@@ -127,14 +137,21 @@ class Client:
 
     def receive(self, data: bytes) -> None:
         data = self._tail + data
-        self._tail = data[1 - _MAGIC_AND_NUMBER_BYTES :]
+        self._tail = data[1 - len(self._answer) :]
         # No payload of ours holds a header, so every one that is found starts a packet.
         count = data.count(self._answer)
         if count:
             if self._latencies is not None:
                 self._note(self._latencies, count)
             self._tally.awaited -= count
-            self._submit(count)
+            if self._in_flight:
+                self._submit(count)
+
+    def submit_due(self, due_s: Sequence[float]) -> None:
+        """Submits one job for each of these times of ``perf_counter``, when it was due."""
+        assert self._latencies is not None, "nobody paces clients whose answers are not timed"
+        self._submitted.extend((each_s, 1) for each_s in due_s)
+        self.sock.sendall(self._supply.take(len(due_s)))
 
     def _submit(self, count: int) -> None:
         packets = self._supply.take(count)
@@ -156,27 +173,37 @@ class Client:
 
 @final
 class Worker:
-    """Does one job after the other: its result and the next GRAB_JOB_UNIQ travel in one write.
+    """Does one job after the other: its result and the next ``grab`` travel in one write.
 
-    With ``sleeps`` it does on NO_JOB what real workers do: PRE_SLEEP, and GRAB_JOB_UNIQ again when
-    the server says NOOP.  Without, the first NO_JOB is the last answer that it waits for.  With
+    With ``sleeps`` it does on NO_JOB what real workers do: PRE_SLEEP, and another grab when the
+    server says NOOP.  Without, the first NO_JOB is the last answer that it waits for.  With
     ``jobs`` it stops after so many, and each of them is an answer that is waited for; then it
     sleeps, too: a server that reads the next payloads from its disk has no job for a moment.
+    ``latencies`` hears how long each job took to come, from just before it was asked for.
     """
 
     def __init__(
-        self, sock: socket.socket, sleeps: bool, tally: Tally, jobs: int | None = None
+        self,
+        sock: socket.socket,
+        sleeps: bool,
+        tally: Tally,
+        jobs: int | None = None,
+        latencies: Latencies | None = None,
+        grab: int = p.GRAB_JOB_UNIQ,
     ) -> None:
         self.sock = sock
+        self._grab = codec.request(grab)
         self._sleeps = sleeps
         self._jobs = jobs
         self._held = b""  # an incomplete packet
         self._tally = tally
+        self._latencies = latencies
+        self._asked_s = 0.0
 
     def start(self) -> None:
         # Who sleeps waits for its NOOP.
         if self._jobs or (self._jobs is None and not self._sleeps):
-            self.sock.sendall(_GRAB)
+            self._send(self._grab)
 
     def receive(self, data: bytes) -> None:
         if self._held:
@@ -188,13 +215,15 @@ class Worker:
             body = start + p.HEADER_BYTES
             if body + length > size:
                 break
-            if number == p.JOB_ASSIGN_UNIQ:
+            if number in _ASSIGNMENTS:
+                if self._latencies is not None:
+                    self._latencies.add(time.perf_counter() - self._asked_s)
                 handle = data[body : data.index(0, body)]
                 replies += codec.request(p.WORK_COMPLETE, handle, _RESULT)
                 if self._jobs is None or self._goes_on(self._jobs - 1):
-                    replies += _GRAB
+                    replies += self._grab
             elif number == p.NOOP:
-                replies += _GRAB
+                replies += self._grab
             elif number != p.NO_JOB:
                 raise BenchError(f"a worker was sent {data[start : body + length]!r}")
             elif self._sleeps or self._jobs is not None:
@@ -204,7 +233,12 @@ class Worker:
             start = body + length
         self._held = data[start:]
         if replies:
-            self.sock.sendall(replies)
+            self._send(replies)
+
+    def _send(self, packets: bytes) -> None:
+        if self._latencies is not None:
+            self._asked_s = time.perf_counter()
+        self.sock.sendall(packets)
 
     def _goes_on(self, left: int) -> bool:
         """Counts a job of those that it was to do; whether it wants another one."""
@@ -222,11 +256,11 @@ def connect(port: int) -> socket.socket:
 
 def settle(sock: socket.socket) -> None:
     """Returns once the server has handled everything that was sent on this connection."""
-    token = b"settled"
-    sock.sendall(codec.request(p.ECHO_REQ, token))
-    heard = b""
-    while not heard.endswith(token):
-        heard += receive_some(sock)
+    # Every server knows this packet; gear's does not know ECHO_REQ.
+    sock.sendall(codec.request(p.GET_STATUS, b"settled"))
+    parser = PacketParser(p.RES)
+    while all(number != p.STATUS_RES for number, _ in parser.feed(receive_some(sock))):
+        pass
 
 
 def receive_some(sock: socket.socket) -> bytes:
@@ -237,7 +271,51 @@ def receive_some(sock: socket.socket) -> bytes:
     return data
 
 
-def run(connections: Sequence[Connection], tally: Tally) -> None:
+@final
+class Pace:
+    """When clients submit, whatever became of their earlier jobs: at a steady rate, in turns."""
+
+    def __init__(self, clients: Sequence[Client], rate_per_s: float, jobs: int) -> None:
+        self._clients = clients
+        self._rate_per_s = rate_per_s
+        self._jobs = jobs
+        self._submitted = 0
+        self._start_s = 0.0
+
+    def start(self) -> None:
+        """The clock runs."""
+        self._start_s = time.perf_counter()
+
+    def keep(self) -> float:
+        """Submits what is due by now; returns in how many seconds it must be called again."""
+        first = self._submitted
+        due = int((time.perf_counter() - self._start_s) * self._rate_per_s) + 1
+        self._submitted = min(self._jobs, max(first, due))
+        # No client is given many at a time, or the last one would wait while the first is served.
+        for start in range(first, self._submitted, _AT_ONCE):
+            stop = min(start + _AT_ONCE, self._submitted)
+            client = self._clients[start // _AT_ONCE % len(self._clients)]
+            client.submit_due([self._due_s(number) for number in range(start, stop)])
+        if self._submitted == self._jobs:
+            return 1.0
+        return max(0.0, self._due_s(self._submitted) - time.perf_counter())
+
+    def _due_s(self, number: int) -> float:
+        return self._start_s + number / self._rate_per_s
+
+
+def _poll_paced(epoll: select.epoll, pace: Pace) -> list[tuple[int, int]]:
+    """Which connections have something to read; submits what is due until one has."""
+    give_up_s = time.perf_counter() + SILENCE_S
+    while time.perf_counter() < give_up_s:
+        # Not with epoll's own waiting, which counts whole milliseconds.
+        select.select([epoll], [], [], pace.keep())
+        if ready := epoll.poll(0):
+            return ready
+    return []
+
+
+def run(connections: Sequence[Connection], tally: Tally, pace: Pace | None = None) -> None:
     """Starts every connection and serves them until all answers are there.
 
     Raises BenchError when the server hangs up or falls silent.
@@ -248,8 +326,10 @@ def run(connections: Sequence[Connection], tally: Tally) -> None:
             epoll.register(fd, select.EPOLLIN)
         for connection in connections:
             connection.start()
+        if pace is not None:
+            pace.start()
         while tally.awaited > 0:
-            ready = epoll.poll(SILENCE_S)
+            ready = epoll.poll(SILENCE_S) if pace is None else _poll_paced(epoll, pace)
             if not ready:
                 raise BenchError(
                     f"the server said nothing for {SILENCE_S:.0f} s;"

@@ -5,14 +5,17 @@ from typing import Final, final
 
 MEDIAN: Final = 0.50
 TAIL: Final = 0.99
+FAR_TAIL: Final = 0.999
 
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """What half of the answers needed at most, and what 99 of 100 needed."""
+    """What so many of the answers needed at most: half, 99 of 100, 999 of 1000, all."""
 
     p50_s: float
     p99_s: float
+    p999_s: float
+    max_s: float
 
 
 @final
@@ -36,13 +39,7 @@ class Latencies:
 
         Raises ValueError when there was no answer.
         """
-        rank = share * self.count
-        seen = 0
-        for elapsed_s, count in sorted(self._entries):
-            seen += count
-            if seen >= rank:
-                return elapsed_s
-        raise ValueError("nothing was measured")
+        return self._shortest_s(share, sorted(self._entries))
 
     def total_s(self) -> float:
         """All answers together, as if each had come after the one before."""
@@ -50,4 +47,15 @@ class Latencies:
 
     def percentiles(self) -> Percentiles:
         """Raises ValueError when there was no answer."""
-        return Percentiles(self.percentile_s(MEDIAN), self.percentile_s(TAIL))
+        entries = sorted(self._entries)
+        shares = (MEDIAN, TAIL, FAR_TAIL, 1.0)
+        return Percentiles(*(self._shortest_s(share, entries) for share in shares))
+
+    def _shortest_s(self, share: float, entries: list[tuple[float, int]]) -> float:
+        rank = share * self.count
+        seen = 0
+        for elapsed_s, count in entries:
+            seen += count
+            if seen >= rank:
+                return elapsed_s
+        raise ValueError("nothing was measured")

@@ -9,13 +9,13 @@ from typing import Final
 from bench import aims
 from bench.aims import Finding
 from bench.race import Measurement, line, measure
+from bench.scene import do_some, fill, no_unique, uuid
 from bench.servers import Running, gearpy_durable, resident_bytes
-from bench.workloads import do_some, fill, no_unique, uuid
 
 LONG: Final = "a long queue"  # both stand where the race has its servers' names
 SHORT: Final = "a short queue"
 
-_FUNCTION: Final = b"bench-memory"
+_FUNCTIONS: Final = (b"bench-memory",)
 _SUBMITS: Final = 50_000  # at a time
 _GRABS: Final = 20_000
 _MB: Final = 1_000_000
@@ -112,11 +112,11 @@ class _Pair:
                 self._work(number, name, server, submits - grabs)
 
     def _submit(self, number: int, name: str, server: Running, jobs: int) -> Measurement:
-        scene = fill(server.port, jobs, _FUNCTION, self._new_unique, self._payload)
+        scene = fill(server.port, jobs, _FUNCTIONS, self._new_unique, self._payload)
         return measure(number, "submit", name, server, scene)
 
     def _work(self, number: int, name: str, server: Running, jobs: int) -> Measurement:
-        return measure(number, "grab", name, server, do_some(server.port, jobs, _FUNCTION))
+        return measure(number, "grab", name, server, do_some(server.port, jobs, _FUNCTIONS))
 
 
 def findings(depth: Depth, found: Found) -> Iterator[Finding]:

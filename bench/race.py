@@ -15,8 +15,9 @@ from typing import Final
 
 from bench import disk
 from bench.latencies import Percentiles
-from bench.servers import Contestant, Running, cpu_s
-from bench.workloads import Scene, Workload
+from bench.scene import Stage
+from bench.servers import Contestant, Running, cpu_s, resident_bytes
+from bench.workloads import Workload
 
 BUSY: Final = 0.9  # of a core: who uses more is the limit
 
@@ -36,6 +37,8 @@ class Measurement:
     behind_s: float | None = None  # from the end of the work until the disk knew of it
     disk_syncs: int | None = None  # by anybody, on the disk of its folder
     beside_jobs: int = 0  # durable submits that others had answered meanwhile
+    resident_before_bytes: int = 0  # the server's memory
+    resident_bytes: int = 0  # when the work was done
 
     @property
     def jobs_per_s(self) -> float:
@@ -92,12 +95,28 @@ def ratios(ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> list[f
     return [m.jobs_per_s / by_round[m.round_number] for m in ours]
 
 
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """Workloads that are run on the same servers."""
+
+    name: str
+    workloads: Sequence[Workload]
+    ours: Contestant
+    rivals: Sequence[Contestant]
+
+    @property
+    def present(self) -> Sequence[Contestant]:
+        """The rivals that can take part."""
+        return [rival for rival in self.rivals if rival.missing is None]
+
+    @property
+    def steps(self) -> int:
+        """How many measurements a round has, at most."""
+        return len(self.workloads) * (1 + len(self.present))
+
+
 def race(
-    workloads: Sequence[Workload],
-    contestants: Sequence[Contestant],
-    rounds: int,
-    scale: float,
-    tell: Callable[[str], None],
+    heats: Sequence[Heat], rounds: int, scale: float, tell: Callable[[str], None]
 ) -> list[Measurement]:
     """Runs everything; ``tell`` hears a line about each measurement as it is taken.
 
@@ -105,9 +124,11 @@ def race(
     """
     measurements = []
     for number in range(1, rounds + 1):
-        for measurement in run_round(number, workloads, contestants, scale):
-            measurements.append(measurement)
-            tell(f"round {number} of {rounds}: {line(measurement)}")
+        for heat in heats:
+            contestants = (heat.ours, *heat.present)
+            for measurement in run_round(number, heat.workloads, contestants, scale):
+                measurements.append(measurement)
+                tell(f"round {number} of {rounds}: {line(measurement)}")
     return measurements
 
 
@@ -134,24 +155,25 @@ def run_round(
         servers = [(each, stack.enter_context(each.start())) for each in order]
         for workload in workloads:
             for contestant, server in servers:
+                scenes, set_scene = contestant.scenes, workload.set_scene
+                if scenes is not None:
+                    if workload.name not in scenes:
+                        continue
+                    set_scene = scenes[workload.name]
                 jobs = workload.jobs
                 if contestant.jobs_max is not None:
                     jobs = min(jobs, contestant.jobs_max)
-                scaled = max(1, round(jobs * scale))
-                yield _measure(number, workload, contestant.name, server, scaled)
+                scene = set_scene(server.port, max(1, round(jobs * scale)))
+                yield measure(number, workload.name, contestant.name, server, scene)
 
 
-def _measure(number: int, workload: Workload, name: str, server: Running, jobs: int) -> Measurement:
-    scene = workload.set_scene(server.port, jobs)
-    return measure(number, workload.name, name, server, scene)
-
-
-def measure(number: int, workload: str, name: str, server: Running, scene: Scene) -> Measurement:
+def measure(number: int, workload: str, name: str, server: Running, scene: Stage) -> Measurement:
     """Runs a scene that is set on this server, with the clocks running, and closes it.
 
     Raises BenchError when the server doesn't do the work.
     """
     folder = server.folder
+    resident_before_bytes = resident_bytes(server.pid)
     try:
         with _collector_off():
             syncs_before = None if folder is None else disk.syncs(folder)
@@ -162,10 +184,12 @@ def measure(number: int, workload: str, name: str, server: Running, scene: Scene
             generator_cpu_s = time.process_time() - generator_before_s
             server_cpu_s = cpu_s(server.pid) - server_before_s
             syncs_after = None if folder is None else disk.syncs(folder)
+            resident_after_bytes = resident_bytes(server.pid)
         behind_s = scene.catch_up_s()
     finally:
         scene.close()
     scene.check()
+    latencies = scene.latencies
     return Measurement(
         number,
         workload,
@@ -174,10 +198,12 @@ def measure(number: int, workload: str, name: str, server: Running, scene: Scene
         elapsed_s,
         server_cpu_s,
         generator_cpu_s,
-        None if scene.latencies is None else scene.latencies.percentiles(),
+        None if latencies is None or not latencies.count else latencies.percentiles(),
         behind_s,
         None if syncs_before is None or syncs_after is None else syncs_after - syncs_before,
         scene.beside_jobs,
+        resident_before_bytes,
+        resident_after_bytes,
     )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.race import BUSY, Measurement, Summary, ratios
 from bench.servers import GEARMAND, Contestant
 from bench.workloads import Workload
-from gearpy.version import VERSION
+from gearpy.version import version_and_form
 
 _LIMITED = "*"
 
@@ -24,7 +24,7 @@ _LIMITED = "*"
 def facts() -> dict[str, str]:
     """Where the figures come from."""
     return {
-        "gearpy": VERSION,
+        "gearpy": version_and_form(),
         "python": platform.python_version(),
         "gearmand": _gearmand_version(),
         "machine": f"{os.cpu_count()} x {_processor()}",
@@ -122,9 +122,9 @@ def latency_table(measurements: Sequence[Measurement]) -> Table:
     result = Table(box=box.MARKDOWN)
     result.add_column("workload")
     result.add_column("server")
-    for title in ("answers a round", "p50 ms", "p99 ms", "lowest to highest p99"):
+    for title in ("answers a round", "p50 ms", "p99 ms", "p99.9 ms", "longest ms"):
         result.add_column(title, justify="right")
-    for title in ("syncs/s", "submits/s beside", "generator"):
+    for title in ("MB resident", "syncs/s", "submits/s beside", "generator"):
         result.add_column(title, justify="right")
     groups: dict[tuple[str, str], list[Measurement]] = {}
     for measurement in measurements:
@@ -133,16 +133,22 @@ def latency_table(measurements: Sequence[Measurement]) -> Table:
             groups.setdefault(key, []).append(measurement)
     for (workload, server), rounds in groups.items():
         taken = [m.latency for m in rounds if m.latency is not None]
-        tails_ms = [each.p99_s * 1000 for each in taken]
         syncs = [m.disk_syncs / m.elapsed_s for m in rounds if m.disk_syncs is not None]
         beside = median(m.beside_jobs / m.elapsed_s for m in rounds)
         result.add_row(
             workload,
             server,
             f"{rounds[0].jobs:,}",
-            f"{median(each.p50_s for each in taken) * 1000:.2f}",
-            f"{median(tails_ms):.2f}",
-            f"{min(tails_ms):.2f} to {max(tails_ms):.2f}",
+            *(
+                f"{median(values) * 1000:.2f}"
+                for values in (
+                    [each.p50_s for each in taken],
+                    [each.p99_s for each in taken],
+                    [each.p999_s for each in taken],
+                    [each.max_s for each in taken],
+                )
+            ),
+            f"{median(m.resident_bytes for m in rounds) / 1e6:,.0f}",
             f"{median(syncs):,.0f}" if syncs else "-",
             f"{beside:,.0f}" if beside else "-",
             f"{median(m.generator_share for m in rounds):.0%}",

@@ -1,6 +1,7 @@
 """A server that was killed starts again: how long until it answers."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -8,8 +9,8 @@ from typing import Final
 from bench import generator
 from bench.generator import BenchError
 from bench.race import Measurement
+from bench.scene import fill, unfinished
 from bench.servers import cpu_s, journal_flags
-from bench.workloads import fill, no_unique, unfinished
 from gearpy.testing.process import ServerProcess
 
 NAME: Final = "durable-restart"
@@ -19,7 +20,7 @@ TITLE: Final = (
     " it answers (the elapsed time counts, the rate is of jobs restored)"
 )
 
-_FUNCTION: Final = b"bench-restart"
+_FUNCTIONS: Final = (b"bench-restart",)
 _AT_A_TIME: Final = 50_000  # the generator holds their packets in memory
 
 
@@ -30,7 +31,7 @@ def restart(round_number: int, server: str, folder: Path, jobs: int) -> Measurem
     """
     with TemporaryDirectory(dir=folder) as own:
         with ServerProcess(*journal_flags(own)) as first:
-            fill_up(first.port, jobs, _FUNCTION)
+            fill_up(first.port, jobs, _FUNCTIONS)
             first.kill()
         second = ServerProcess(*journal_flags(own))
         generator_before_s = time.process_time()
@@ -41,16 +42,16 @@ def restart(round_number: int, server: str, folder: Path, jobs: int) -> Measurem
             elapsed_s = time.perf_counter() - start_s
             generator_cpu_s = time.process_time() - generator_before_s
             server_cpu_s = cpu_s(second.pid)
-            found = unfinished(second.port, _FUNCTION)
+            found = unfinished(second.port, _FUNCTIONS)
     if found != jobs:
         raise BenchError(f"{jobs:,} jobs were on the disk, and {found:,} came back")
     return Measurement(round_number, NAME, server, jobs, elapsed_s, server_cpu_s, generator_cpu_s)
 
 
-def fill_up(port: int, jobs: int, function: bytes) -> None:
+def fill_up(port: int, jobs: int, functions: Sequence[bytes]) -> None:
     """Submits so many background jobs of 100 bytes.  Raises BenchError when that fails."""
     for start in range(0, jobs, _AT_A_TIME):
-        scene = fill(port, min(_AT_A_TIME, jobs - start), function, no_unique)
+        scene = fill(port, min(_AT_A_TIME, jobs - start), functions)
         scene.run()
         scene.close()
         scene.check()

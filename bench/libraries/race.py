@@ -83,15 +83,28 @@ def race(
 ) -> list[Heat]:
     """All libraries that are there, round by round, in an order that turns round each time."""
     heats = []
+    there = present(libraries)
+    for number in range(rounds):
+        for library in there if number % 2 == 0 else reversed(there):
+            heat = _heat(library, number, scale)
+            heats.append(heat)
+            tell(
+                f"round {number + 1} of {rounds}: {library.name}: {heat.submits_per_s:,.0f}"
+                f" submits/s, {heat.jobs_per_s:,.0f} jobs/s"
+            )
+    return heats
+
+
+def present(libraries: Sequence[Library] = LIBRARIES) -> list[Library]:
+    """Those that can take part."""
+    return [library for library in libraries if library.is_there]
+
+
+def missing(libraries: Sequence[Library] = LIBRARIES) -> Iterator[str]:
+    """A sentence for each that can't."""
     for library in libraries:
         if not library.is_there:
-            tell(f"{library.name} does not take part: it needs redis-server and {library.package}")
-    present = [library for library in libraries if library.is_there]
-    for number in range(rounds):
-        for library in present if number % 2 == 0 else reversed(present):
-            tell(f"round {number + 1} of {rounds}: {library.name}")
-            heats.append(_heat(library, number, scale))
-    return heats
+            yield f"{library.name} does not take part: it needs redis-server and {library.package}"
 
 
 def _heat(library: Library, number: int, scale: float) -> Heat:
@@ -101,8 +114,8 @@ def _heat(library: Library, number: int, scale: float) -> Heat:
         bin_folder = Path(sys.executable).parent
         environment["PATH"] = f"{bin_folder}{os.pathsep}{environment['PATH']}"
         submit_s = _submit(library, "submit", jobs, environment)
-        with _worker(library, environment):
-            first_s, last_s = (_moment(Path(name, mark)) for mark in (FIRST, LAST))
+        with _worker(library, environment) as worker:
+            first_s, last_s = (_moment(Path(name, mark), worker) for mark in (FIRST, LAST))
             trips = max(round(library.trips * scale), 10) if library.trips else 0
             trips_s = _submit(library, "round_trips", trips, environment) if trips else 1.0
     return Heat(
@@ -145,7 +158,7 @@ def _submit(library: Library, what: str, count: int, environment: dict[str, str]
 
 
 @contextlib.contextmanager
-def _worker(library: Library, environment: dict[str, str]) -> Iterator[None]:
+def _worker(library: Library, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     told = f"from bench.libraries.{library.app} import COMMAND; print(*COMMAND, sep='\\n', end='')"
     command = subprocess.run(
         [sys.executable, "-c", told],
@@ -159,7 +172,7 @@ def _worker(library: Library, environment: dict[str, str]) -> Iterator[None]:
         command, env=environment, cwd=_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        yield
+        yield worker
     finally:
         worker.terminate()
         try:
@@ -169,10 +182,14 @@ def _worker(library: Library, environment: dict[str, str]) -> Iterator[None]:
             worker.wait()
 
 
-def _moment(path: Path) -> float:
+def _moment(path: Path, worker: subprocess.Popen[bytes]) -> float:
     """When a marked job was done."""
     limit_s = time.monotonic() + LIMIT_S
     while not path.exists():
+        if worker.poll() is not None:
+            raise BenchError(
+                f"its worker ended with {worker.returncode} before the {path.name} job"
+            )
         if time.monotonic() > limit_s:
             raise BenchError(f"its worker did not come to the {path.name} job in {LIMIT_S:g} s")
         time.sleep(0.01)

@@ -6,10 +6,12 @@ written once; what becomes of it is small, and is written as often as it changes
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from gearpy.engine.job import JobState
 from gearpy.priority import Priority
+
+STATES: Final[tuple[JobState, ...]] = get_args(JobState)  # that a Change may have
 
 
 class Put(NamedTuple):

@@ -102,7 +102,7 @@ def trimmed(name: bytes) -> bytes:
     return name[:-1] if name.endswith(b"\0") else name
 
 
-def encoded(what: str, value: bytes | str) -> bytes:
+def encoded(what: str, value: object) -> bytes:
     """What a user gives, as it travels: bytes as they are, str as UTF-8.
 
     Names that came as bytes from somebody else (see ``decoded``) go back as the same bytes.

@@ -7,13 +7,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from math import isfinite
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
-from gearpy.engine.records import Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.engine.records import STATES, Change, FunctionChange, Mark, PolicyChange, Put, Record
 from gearpy.priority import Priority
 
 _PRIORITIES: Final = tuple(Priority)
-_STATES: Final = {state.encode(): state for state in get_args(Change.__annotations__["state"])}
+_STATES: Final = {state.encode(): state for state in STATES}
 _UNFINISHED: Final = {state.encode() for state in ("queued", "delayed", "running", "retrying")}
 
 _PUT_COLUMNS: Final = (

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,7 +16,8 @@ class ServerProcess:
     """A server on a free port of 127.0.0.1, from ``with`` to the end of the block.
 
     ``arguments`` are more flags of gearpy-server.  Its log goes to this process's stderr, or to
-    ``log``: a file descriptor, or subprocess.PIPE to read ``process.stderr``.
+    ``log``: a file descriptor, or subprocess.PIPE to read ``process.stderr``.  ``program`` is the
+    gearpy-server to start; without it, that of this Python.
     """
 
     host = "127.0.0.1"
@@ -25,11 +27,10 @@ class ServerProcess:
         *arguments: str,
         log: int | None = None,
         environment: dict[str, str] | None = None,
+        program: Sequence[str] | None = None,
     ) -> None:
         self._command = [
-            sys.executable,
-            "-m",
-            "gearpy.cli.serve",
+            *(program or (sys.executable, "-m", "gearpy.cli.serve")),
             "--listen",
             self.host,
             "--port",

@@ -11,16 +11,24 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, Final, TypeVar
 
-from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.engine.records import (
+    STATES,
+    Batch,
+    Change,
+    FunctionChange,
+    Mark,
+    PolicyChange,
+    Put,
+    Record,
+)
 from gearpy.priority import Priority
 from gearpy.stores.base import Store
 
 OpenStore = Callable[[Path], Store]
 T = TypeVar("T")
 
-_STATES: Final = get_args(Change.__annotations__["state"])
 _EVERY_BYTE: Final = bytes(range(256))
 
 
@@ -465,7 +473,7 @@ def _changes(numbers: Sequence[int]) -> list[Change]:
         {"crashes": 1},
         {"error": b"1.0"},
     ]
-    odd += [{"state": state} for state in _STATES]
+    odd += [{"state": state} for state in STATES]
     return [example_change(n, **values) for n, values in zip(numbers, odd, strict=False)]
 
 

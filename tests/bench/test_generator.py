@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench import generator
-from bench.generator import BenchError, Client, Endless, Supply, Tally, Worker
+from bench.generator import BenchError, Client, Endless, Pace, Supply, Tally, Worker, mark
 from bench.latencies import Latencies
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
@@ -39,7 +39,7 @@ def test_a_client_counts_answers_however_they_are_cut(
     pair: tuple[socket.socket, socket.socket], size: int
 ) -> None:
     tally, supply = Tally(50), Supply([SUBMIT] * 50)
-    client = Client(pair[0], supply, p.JOB_CREATED, 25, tally)
+    client = Client(pair[0], supply, mark(p.JOB_CREATED), 25, tally)
     client.start()
     answers = CREATED * 23
     for start in range(0, len(answers), size):
@@ -51,7 +51,7 @@ def test_a_client_counts_answers_however_they_are_cut(
 
 def test_a_client_stops_when_all_is_submitted(pair: tuple[socket.socket, socket.socket]) -> None:
     tally, supply = Tally(3), Supply([SUBMIT] * 3)
-    client = Client(pair[0], supply, p.JOB_CREATED, 10, tally)
+    client = Client(pair[0], supply, mark(p.JOB_CREATED), 10, tally)
     client.start()
     client.receive(CREATED * 3)
     assert sent_to(pair[1]) == ["SUBMIT_JOB_BG"] * 3
@@ -60,7 +60,7 @@ def test_a_client_stops_when_all_is_submitted(pair: tuple[socket.socket, socket.
 
 def test_a_foreground_client_waits_for_results(pair: tuple[socket.socket, socket.socket]) -> None:
     tally, supply = Tally(3), Supply([SUBMIT] * 3)
-    client = Client(pair[0], supply, p.WORK_COMPLETE, 1, tally)
+    client = Client(pair[0], supply, mark(p.WORK_COMPLETE), 1, tally)
     client.start()
     client.receive(CREATED)
     assert (supply.left, tally.awaited) == (2, 3)
@@ -71,7 +71,7 @@ def test_a_foreground_client_waits_for_results(pair: tuple[socket.socket, socket
 def test_a_client_times_every_answer(pair: tuple[socket.socket, socket.socket]) -> None:
     latencies = Latencies()
     supply = Supply([SUBMIT] * 7)
-    client = Client(pair[0], supply, p.JOB_CREATED, 4, Tally(7), latencies)
+    client = Client(pair[0], supply, mark(p.JOB_CREATED), 4, Tally(7), latencies)
     client.start()
     client.receive(CREATED * 3)  # of the first four submits
     client.receive(CREATED * 4)  # the last of these, and the three that followed
@@ -81,7 +81,7 @@ def test_a_client_times_every_answer(pair: tuple[socket.socket, socket.socket]) 
 
 def test_an_endless_client_goes_on(pair: tuple[socket.socket, socket.socket]) -> None:
     tally = Tally()
-    client = Client(pair[0], Endless(SUBMIT, 5), p.JOB_CREATED, 5, tally)
+    client = Client(pair[0], Endless(SUBMIT, 5), mark(p.JOB_CREATED), 5, tally)
     client.start()
     for _ in range(10):
         client.receive(CREATED * 3)
@@ -143,7 +143,40 @@ def test_a_worker_reports_what_it_does_not_expect(
 
 def test_a_server_that_hangs_up_ends_the_run(pair: tuple[socket.socket, socket.socket]) -> None:
     tally = Tally(1)
-    client = Client(pair[0], Supply([SUBMIT]), p.JOB_CREATED, 1, tally)
+    client = Client(pair[0], Supply([SUBMIT]), mark(p.JOB_CREATED), 1, tally)
     pair[1].shutdown(socket.SHUT_WR)
     with pytest.raises(BenchError, match="closed a connection"):
         generator.run([client], tally)
+
+
+def test_a_paced_client_submits_when_it_is_time(pair: tuple[socket.socket, socket.socket]) -> None:
+    latencies = Latencies()
+    tally, supply = Tally(40), Supply([SUBMIT] * 40)
+    client = Client(pair[0], supply, mark(p.JOB_CREATED), 0, tally, latencies)
+    client.start()
+    assert sent_to(pair[1]) == []
+    pace = Pace([client], rate_per_s=1e9, jobs=40)  # all of them are due at once
+    pace.start()
+    pace.keep()
+    assert sent_to(pair[1]) == ["SUBMIT_JOB_BG"] * 40
+    client.receive(CREATED * 40)
+    assert (tally.awaited, latencies.count) == (0, 40)
+    assert sent_to(pair[1]) == []
+
+
+def test_a_pace_waits_for_the_next_one(pair: tuple[socket.socket, socket.socket]) -> None:
+    client = Client(pair[0], Supply([SUBMIT] * 3), mark(p.JOB_CREATED), 0, Tally(3), Latencies())
+    pace = Pace([client], rate_per_s=0.01, jobs=3)
+    pace.start()
+    assert 90 < pace.keep() <= 100
+    assert sent_to(pair[1]) == ["SUBMIT_JOB_BG"]  # the first one's time is the start
+
+
+def test_a_worker_times_its_jobs(pair: tuple[socket.socket, socket.socket]) -> None:
+    latencies = Latencies()
+    worker = Worker(pair[0], sleeps=False, tally=Tally(1), latencies=latencies)
+    worker.start()
+    worker.receive(ASSIGNED)
+    worker.receive(ASSIGNED)
+    worker.receive(codec.NO_JOB_PACKET)
+    assert latencies.count == 2

@@ -5,7 +5,7 @@ from gearpy.broker.outbox import Link, Outbox
 from gearpy.engine.engine import Engine
 
 
-class Wire(Link):
+class Wire:
     """A link that has nothing to do."""
 
     def flush(self) -> None:

@@ -1,6 +1,5 @@
 """What workers tell in JSON, and what is refused of it.  How it travels: see the conversations."""
 
-import doctest
 import json
 from typing import Any
 
@@ -19,10 +18,11 @@ from gearpy.broker.reports import (
 from gearpy.engine.policy import SECONDS_MAX
 from gearpy.engine.statistics import Usage
 from gearpy.errors import ArgumentTooLarge, InvalidArgument
+from tests.docstrings import run_examples
 
 
 def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(reports)
+    result = run_examples(reports)
     assert result.attempted
     assert not result.failed
 

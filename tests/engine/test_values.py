@@ -1,6 +1,5 @@
 """The pure functions and tables: moves, keys, limits, retries; and the examples of docstrings."""
 
-import doctest
 import importlib
 import pkgutil
 
@@ -21,6 +20,7 @@ from gearpy.engine.job import (
 )
 from gearpy.engine.rules import FOR_EVER, Rules, check_function, check_unique, may_retry
 from gearpy.errors import ArgumentTooLarge, InvalidArgument
+from tests.docstrings import run_examples
 
 MODULES = [module.name for module in pkgutil.iter_modules(gearpy.engine.__path__)]
 STATES = {*UNFINISHED, *FINISHED, DEAD}
@@ -28,7 +28,7 @@ STATES = {*UNFINISHED, *FINISHED, DEAD}
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"gearpy.engine.{name}"))
+    result = run_examples(importlib.import_module(f"gearpy.engine.{name}"))
     assert result.failed == 0
     if name in ("job", "policy"):
         assert result.attempted, "its examples are looked at"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
+import pytest
+
 from gearpy.broker.broker import Broker
 from gearpy.broker.gate import Work
 from gearpy.engine.job import Job
@@ -14,6 +16,7 @@ from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.records import FunctionChange, Mark
 from gearpy.protocol import packets as p
 from gearpy.testing.simulation.machine import BuildBroker
+from gearpy.version import is_compiled
 
 Sabotage = Callable[[Any], None]  # typed as Any: it replaces methods of final classes
 
@@ -21,6 +24,11 @@ Sabotage = Callable[[Any], None]  # typed as Any: it replaces methods of final c
 def gateless(**settings: Any) -> Broker:
     """Receipts leave at once, before anything is durable."""
     return Broker(**{**settings, "holds": False})
+
+
+needs_plain_python = pytest.mark.skipif(
+    is_compiled(), reason="what is compiled can't be broken from outside"
+)
 
 
 def sabotaged(sabotage: Sabotage) -> BuildBroker:

@@ -7,7 +7,7 @@ import pytest
 from gearpy.testing.simulation import simulate
 from gearpy.testing.simulation.features import draw_features
 
-from .sabotage import SABOTAGES, Sabotage, gateless, sabotaged
+from .sabotage import SABOTAGES, Sabotage, gateless, needs_plain_python, sabotaged
 
 SEEDS_MAX = 50
 
@@ -22,6 +22,7 @@ def test_without_the_gate_nearly_every_world_fails() -> None:
     assert any("receipt" in str(outcome.broken) for outcome in failed)
 
 
+@needs_plain_python
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.__name__)
 def test_a_broken_server_is_noticed(sabotage: Sabotage) -> None:
     build = sabotaged(sabotage)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from gearpy.testing.simulation import simulate
 from gearpy.testing.simulation.__main__ import main, report, seeds_of
 
-from .sabotage import end_twice, sabotaged
+from .sabotage import end_twice, needs_plain_python, sabotaged
 
 SEEDS = (1, 7, 12)
 
@@ -56,6 +56,7 @@ def test_the_command_says_how_it_went() -> None:
     assert CliRunner().invoke(main, ["--seeds", "x"]).exit_code == 2
 
 
+@needs_plain_python
 def test_a_failed_world_says_how_to_run_it_again() -> None:
     for seed in range(50):
         outcome = simulate(seed, sabotaged(end_twice))
