@@ -126,6 +126,13 @@ class Broker:
         self._dirty.clear()
         return dirty
 
+    def concerns_only(self, link: Link) -> bool:
+        """Whether nobody else has something to say since the last ``take_dirty``, and nobody waits
+        for the disk."""
+        dirty = self._dirty
+        others = len(dirty) > 1 or (len(dirty) == 1 and dirty[0] is not link)
+        return not others and not self.gate.urgent
+
     def drain(self) -> None:
         """From now on takes no new jobs and hands none out; what runs may finish."""
         self.engine.drain()

@@ -2,13 +2,21 @@
 
 import time
 from datetime import UTC, datetime
+from typing import Protocol
 
 _MICROSECOND_S = 1e-6
 _HANDLES_SINCE = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
-class Clock:
-    """Seconds since the epoch that never go backwards.
+class Clock(Protocol):
+    """What tells a server the time."""
+
+    def now_s(self) -> float:
+        """Seconds since the epoch that never go backwards."""
+
+
+class SystemClock:
+    """This machine's clock.
 
     The time of day is read once; from then on a monotonic clock counts.  So deadlines are right and
     the engine's time goes forward whatever is done to the time of day, and timestamps stay

@@ -79,10 +79,12 @@ class Connection:
         session = self._session
         if session is None:
             return
-        self._all.turns.begin()
+        turns = self._all.turns
+        turns.hear()
         session.receive(data)
         if session.closing is not None or session.choked:
             self._look()
+        turns.heard(self)
 
     def eof_received(self) -> bool:
         # The peer may have closed its sending half only: it still gets its answers.

@@ -18,7 +18,7 @@ from gearpy.engine.policy import PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.errors import SettingError
 from gearpy.server import listeners, log
-from gearpy.server.clock import Clock, LocalCalendar, first_handle_number
+from gearpy.server.clock import Clock, LocalCalendar, SystemClock, first_handle_number
 from gearpy.server.committer import Committer
 from gearpy.server.connections import Connections
 from gearpy.server.host import LoggingHost
@@ -95,7 +95,7 @@ class Server:
         self._store = store
         self._connections_max = settings.max_connections
         self._embedded = embedded
-        clock = clock or Clock()
+        clock = clock or SystemClock()
         now_s = clock.now_s()
         self.broker = Broker(
             limits=Limits(
@@ -139,9 +139,7 @@ class Server:
                 settings.disk_reserve,
             )
         )
-        self.turns = Turns(
-            self.broker, clock, self._committer.wake if self._committer else _nothing_to_commit
-        )
+        self.turns = Turns(self.broker, clock, self._committer.wake if self._committer else None)
 
     async def run(self, started: Callable[[str], None] = lambda line: None) -> int:
         """Serves until it is asked to stop; returns the exit code.
@@ -291,10 +289,6 @@ class Server:
         )
         for wait in waits:
             wait.cancel()
-
-
-def _nothing_to_commit() -> None:
-    """Without a store there is never a batch."""
 
 
 def handle_prefix(settings: Settings) -> bytes:

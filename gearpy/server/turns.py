@@ -3,6 +3,10 @@
 What comes first in a round advances the engine's time; handlers only fill outboxes.  At the end of
 the round the open batch goes to the committer, and every outbox that has something to say is
 written, one write for each connection.  A hundred packets from fifty connections make one turn.
+
+A connection that spoke only for itself, such as a worker that delivers one job and is given the
+next, is a turn of its own, and is answered at once: that spares the event loop a round, which was a
+tenth of a drained job's time.
 """
 
 import asyncio
@@ -11,6 +15,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from gearpy.broker.broker import Broker
+from gearpy.broker.outbox import Link
 from gearpy.server.clock import Clock
 
 _LONGEST_WAIT_S: Final = 3600.0  # event loops refuse to wait for years
@@ -24,12 +29,15 @@ class Turns:
     """
 
     def __init__(
-        self, broker: Broker, clock: Clock, commit: Callable[[], None] = lambda: None
+        self, broker: Broker, clock: Clock, commit: Callable[[], None] | None = None
     ) -> None:
         self._broker = broker
-        self._clock = clock
+        self._now_s = clock.now_s
         self._commit = commit
         self._loop = asyncio.get_running_loop()
+        # Bound once: a turn is short.
+        self._call_soon: Callable[[Callable[[], None]], object] = self._loop.call_soon
+        self._end_soon = self._end
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = math.inf
@@ -39,12 +47,28 @@ class Turns:
         """Something is about to happen: sets the engine's time and schedules the turn's end."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._end)
-            self._broker.advance(self._clock.now_s())
+            self._call_soon(self._end_soon)
+            self._broker.advance(self._now_s())
+
+    def hear(self) -> None:
+        """Bytes of one connection are about to be handled; ``heard`` must follow."""
+        if not self._scheduled:
+            self._broker.advance(self._now_s())
+
+    def heard(self, link: Link) -> None:
+        """Bytes of one connection were handled: it is answered, now or at the turn's end."""
+        if self._scheduled:
+            return
+        if self._broker.concerns_only(link):
+            self._end()
+        else:
+            self._scheduled = True
+            self._call_soon(self._end_soon)
 
     def _end(self) -> None:
         self._scheduled = False
-        self._commit()
+        if self._commit is not None:
+            self._commit()
         for link in self._broker.take_dirty():
             link.flush()
         due_s = self._broker.next_due_s()
@@ -56,7 +80,7 @@ class Turns:
     def _arm(self, due_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        wait_s = min(max(0.0, due_s - self._clock.now_s()), _LONGEST_WAIT_S)
+        wait_s = min(max(0.0, due_s - self._now_s()), _LONGEST_WAIT_S)
         self._timer = self._loop.call_later(wait_s, self._ring)
         self._timer_due_s = due_s
 

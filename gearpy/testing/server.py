@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar, final
 from gearpy.broker.broker import BrokerStatistics
 from gearpy.engine.policy import PolicyBook, read_policy
 from gearpy.errors import WaitTimeout
-from gearpy.server.clock import Clock
+from gearpy.server.clock import SystemClock
 from gearpy.server.server import Server
 from gearpy.server.settings import load
 from gearpy.stores.sqlite import SqliteStore
@@ -22,12 +22,11 @@ _Returned = TypeVar("_Returned")
 
 
 @final
-class HandClock(Clock):
+class HandClock:
     """Stands still until it is moved."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self._stands_s = super().now_s()
+        self._stands_s = SystemClock().now_s()
 
     def now_s(self) -> float:
         return self._stands_s
