@@ -19,6 +19,7 @@ _header: Final = struct.Struct(">III").unpack_from
 _REQ: Final = int.from_bytes(REQ, "big")
 _RES: Final = int.from_bytes(RES, "big")
 _NEWLINE: Final = b"\n"
+_UNKNOWN: Final = -100  # no type of packet, nor one of the parser's own
 
 
 class PacketParser:
@@ -31,10 +32,19 @@ class PacketParser:
     Once the stream makes no sense, ``broken`` says why; nothing comes out after that.
 
     A packet that is cut off waits in one growing buffer, so a payload costs time linear in its size
-    however small the pieces are, and its announced size is checked before any of it is kept.
+    however small the pieces are, and its announced size is checked before any of it is kept.  No
+    more than its own bytes are copied there: what follows it may be many times as much.
     """
 
-    __slots__ = ("_expects", "_held", "_line_bytes_max", "_needed", "_payload_bytes_max", "broken")
+    __slots__ = (
+        "_expects",
+        "_held",
+        "_held_number",
+        "_line_bytes_max",
+        "_needed",
+        "_payload_bytes_max",
+        "broken",
+    )
 
     def __init__(
         self,
@@ -46,6 +56,7 @@ class PacketParser:
         self._payload_bytes_max = payload_bytes_max
         self._line_bytes_max = line_bytes_max
         self._held = bytearray()  # an incomplete packet
+        self._held_number = _UNKNOWN  # its type, once its header is there
         self._needed = 0  # bytes to hold before another look is worth while
         self.broken: RemoteProtocolError | None = None
 
@@ -58,15 +69,23 @@ class PacketParser:
         """Takes the bytes that arrived, returns the packets that are complete by now."""
         if self.broken is not None:
             return []
-        if self._held:
-            self._held += data
-            if len(self._held) < self._needed:
-                return []
-            data = bytes(self._held)
-            self._held = bytearray()
         packets: list[Packet] = []
+        start = 0
+        if self._held:
+            missing = self._needed - len(self._held)
+            if len(data) < missing:
+                self._held += data
+                return packets
+            if self._held_number == _UNKNOWN:
+                data = bytes(self._held) + data
+            else:
+                self._held += memoryview(data)[:missing]
+                packets.append((self._held_number, bytes(memoryview(self._held)[HEADER_BYTES:])))
+                start = missing
+            self._held = bytearray()
+            self._held_number = _UNKNOWN
         expects, limit = self._expects, self._payload_bytes_max
-        start, size = 0, len(data)
+        size = len(data)
         while start < size:
             if data[start]:
                 stop = self._line_end(data, start, size)
@@ -98,6 +117,7 @@ class PacketParser:
             stop = body + length
             if stop > size:
                 self._keep(data, start, HEADER_BYTES + length)
+                self._held_number = number
                 break
             packets.append((number, data[body:stop]))
             start = stop
