@@ -15,6 +15,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
+from math import ceil
 from typing import Final, Protocol, final
 
 from bench.latencies import Latencies
@@ -26,7 +28,7 @@ HOST: Final = "127.0.0.1"
 SILENCE_S: Final = 60.0  # this long without a byte: something is stuck
 _READ_BYTES: Final = 32 << 10  # Python allocates so much for each read, and larger costs more
 _MAGIC_AND_NUMBER_BYTES: Final = 8
-_AT_ONCE: Final = 16  # submits of a paced client in one write
+_TICK_S: Final = 0.001  # of paced clients
 
 _header = struct.Struct(">4xII").unpack_from
 
@@ -273,11 +275,15 @@ def receive_some(sock: socket.socket) -> bytes:
 
 @final
 class Pace:
-    """When clients submit, whatever became of their earlier jobs: at a steady rate, in turns."""
+    """When clients submit, whatever became of their earlier jobs: at a steady rate.
+
+    Each millisecond a batch of jobs is due, and each client submits its share of them with one
+    write.  Single jobs would keep the generator busier than the server.
+    """
 
     def __init__(self, clients: Sequence[Client], rate_per_s: float, jobs: int) -> None:
         self._clients = clients
-        self._rate_per_s = rate_per_s
+        self._batch = rate_per_s * _TICK_S
         self._jobs = jobs
         self._submitted = 0
         self._start_s = 0.0
@@ -288,20 +294,20 @@ class Pace:
 
     def keep(self) -> float:
         """Submits what is due by now; returns in how many seconds it must be called again."""
-        first = self._submitted
-        due = int((time.perf_counter() - self._start_s) * self._rate_per_s) + 1
-        self._submitted = min(self._jobs, max(first, due))
-        # No client is given many at a time, or the last one would wait while the first is served.
-        for start in range(first, self._submitted, _AT_ONCE):
-            stop = min(start + _AT_ONCE, self._submitted)
-            client = self._clients[start // _AT_ONCE % len(self._clients)]
+        ticks = int((time.perf_counter() - self._start_s) / _TICK_S)
+        first, self._submitted = self._submitted, min(self._jobs, ceil((ticks + 1) * self._batch))
+        share = max(1, ceil((self._submitted - first) / len(self._clients)))
+        for client, start in zip(
+            cycle(self._clients), range(first, self._submitted, share), strict=False
+        ):
+            stop = min(start + share, self._submitted)
             client.submit_due([self._due_s(number) for number in range(start, stop)])
         if self._submitted == self._jobs:
             return 1.0
         return max(0.0, self._due_s(self._submitted) - time.perf_counter())
 
     def _due_s(self, number: int) -> float:
-        return self._start_s + number / self._rate_per_s
+        return self._start_s + int(number / self._batch) * _TICK_S
 
 
 def _poll_paced(epoll: select.epoll, pace: Pace) -> list[tuple[int, int]]:

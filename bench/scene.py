@@ -267,14 +267,15 @@ def drain(
     grab: int = p.GRAB_JOB_UNIQ,
 ) -> Scene:
     """All jobs of these functions, which are filled first if they have less."""
-    missing = jobs - unfinished(port, functions)
+    there = unfinished(port, functions)
+    missing = jobs - there
     if missing > 0:
         few = 1 if len(payload) > _LARGE_BYTES else BACKGROUND_IN_FLIGHT
         filling = fill(port, missing, functions, new_unique, payload, few)
         filling.run()
         filling.close()
         filling.check()
-    scene = Scene(port, jobs, functions, left_over=0, to_disk=to_disk)
+    scene = Scene(port, max(jobs, there), functions, left_over=0, to_disk=to_disk)
     scene.add_workers(workers, asleep=False, grab=grab)
     return scene
 

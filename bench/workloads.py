@@ -51,9 +51,9 @@ class Workload:
     set_scene: SetScene
 
 
-def many_functions(count: int) -> list[bytes]:
+def many_functions(count: int, name: bytes = b"bench-function") -> list[bytes]:
     """So many names, all of one length."""
-    return [b"bench-function-%05d" % number for number in range(count)]
+    return [b"%b-%05d" % (name, number) for number in range(count)]
 
 
 def _echo(port: int, jobs: int) -> Scene:

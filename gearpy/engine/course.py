@@ -41,6 +41,7 @@ from gearpy.engine.rules import Rules, may_retry
 from gearpy.engine.statistics import Totals
 from gearpy.engine.stock import Stock
 from gearpy.engine.timers import Timers
+from gearpy.engine.unfinished import Unfinished
 
 _NO_POLICY: Final = Policy()
 _LOST: Final = b"its worker went away"
@@ -71,7 +72,7 @@ class Course:
         archive: Archive,
         draw: Callable[[], float],
     ) -> None:
-        self.jobs: dict[bytes, Job] = {}  # the unfinished ones, by handle
+        self.jobs = Unfinished()
         self.totals = Totals()
         self.running = 0
         self.delayed = 0  # wait for their time, be it the first or not
@@ -418,7 +419,7 @@ class Course:
 
     def _forget(self, job: Job, reason: str, error: bytes) -> None:
         """An ended job leaves the unfinished ones: for the archive, or for good."""
-        del self.jobs[job.handle]
+        self.jobs.remove(job)
         queue = job.queue
         if job.unique:
             key = job.key
@@ -459,7 +460,7 @@ class Course:
             life.expire_s = 0.0  # it was over: whoever has it run again does not mind
         life.drop_output()
         self._archive.write(job)
-        self.jobs[job.handle] = job
+        self.jobs.add(job)
         key = job.key
         if key is not None:
             job.queue.uniques[key] = job
@@ -512,7 +513,7 @@ class Course:
         self._forget(job, reason, _SERVER_DOWN)
 
     def _known(self, job: Job) -> None:
-        self.jobs[job.handle] = job
+        self.jobs.add(job)
         key = job.key
         if key is not None:
             # Two with one unique: a person brought a row back.  The older one stands for it.

@@ -1,5 +1,6 @@
 """Who is given which job next, and who is woken for it."""
 
+from itertools import islice
 from typing import Final, final
 
 from gearpy.engine.job import Job
@@ -352,27 +353,29 @@ class Dispatch:
     ) -> FunctionQueue | None:
         """Of the functions with queued jobs, the one whose turn it is for this worker.
 
-        It looks through the shorter of the two: what is ready, or what the worker can do.  Both
-        ways give the same answer, because abilities stand in the order of their turns.
+        Abilities stand in the order of their turns, so the first one that is ready is meant, and
+        mostly near.  Where it is not after as many as are ready, these are looked through instead:
+        a worker that can do twenty thousand functions, one of which has jobs, finds it at once.
 
         ``uncalled`` leaves out those for whose every job a woken worker is on its way.
         """
         abilities = worker.abilities
-        if len(ready) <= len(abilities):
-            first, turn = None, 0
-            for queue in ready:
-                ability = abilities.get(queue)
-                if (
-                    ability is not None
-                    and (first is None or ability.turn < turn)
-                    and not (uncalled and self._all_called(queue))
-                ):
-                    first, turn = queue, ability.turn
-            return first
-        for queue in abilities:
-            if queue in ready and not (uncalled and self._all_called(queue)):
-                return queue
-        return None
+        if len(ready) > 1:  # else there is nothing to choose
+            for queue in islice(abilities, len(ready)):
+                if queue in ready and not (uncalled and self._all_called(queue)):
+                    return queue
+            if len(abilities) <= len(ready):
+                return None
+        first, turn = None, 0
+        for queue in ready:
+            ability = abilities.get(queue)
+            if (
+                ability is not None
+                and (first is None or ability.turn < turn)
+                and not (uncalled and self._all_called(queue))
+            ):
+                first, turn = queue, ability.turn
+        return first
 
 
 def _tidy(queue: FunctionQueue, key: bytes, line: KeyLine) -> None:

@@ -188,9 +188,8 @@ class Engine:
         if number >= self._mark:
             self._reserve()
         handle = b"%b:%d" % (self.rules.handle_prefix, number)
-        job = self._jobs[handle] = Job(
-            handle, queue, unique, payload, priority, client is None, self.now_s
-        )
+        job = Job(handle, queue, unique, payload, priority, client is None, self.now_s)
+        self._jobs.add(job)
         self._totals.submitted += 1
         queue.counters.submitted += 1
         if key is not None:
@@ -468,15 +467,15 @@ class Engine:
     # ---- operators: many jobs
 
     def select(self, selection: Selection, offset: int = 0, count: int = 1000) -> Selected:
-        """At most ``count`` of the jobs that are meant: the unfinished ones oldest first, then
-        those that ended in the order of their ends.
+        """At most ``count`` of the jobs that are meant: the unfinished ones oldest first (but
+        for those that were revived), then those that ended in the order of their ends.
 
         It looks at a bounded number of them; go on at ``next_offset``, less the number of those
         that were forgotten, or changed sides, in between.
         """
         return select(
             chain(
-                self._jobs.values() if selection.unfinished else (),
+                self._jobs if selection.unfinished else (),
                 self._archive.jobs.values() if selection.ended else (),
             ),
             Matcher(selection, self.now_s),
@@ -490,8 +489,8 @@ class Engine:
         return [] if queue is None else next_jobs(queue, count)
 
     def jobs(self) -> Iterator[JobStatistics]:
-        """Every unfinished job, oldest first."""
-        return map(self.describe, self._jobs.values())
+        """Every unfinished job, oldest first, but for those that were revived."""
+        return map(self.describe, self._jobs)
 
     # ---- operators: functions
 

@@ -64,7 +64,9 @@ class Books:
         assert statistics.passed_over == self.passed_over
 
     def _jobs_are_booked(self) -> None:
-        for got, job in zip(self.engine.jobs(), self.model.jobs, strict=True):
+        listed = sorted(self.engine.jobs(), key=lambda job: job.handle)
+        booked = sorted(self.model.jobs, key=lambda job: job.handle)
+        for got, job in zip(listed, booked, strict=True):
             assert got == self.engine.status(job.handle)
             self._job_is_booked(got, job)
             assert got.expire_s == job.expire_s
