@@ -176,7 +176,7 @@ class Session:
     def worker_statistics(self) -> WorkerStatistics | None:
         """Its worker as it is now; None if it has none."""
         worker, state = self._worker, self._state
-        functions, jobs = self.functions, () if worker is None else worker.jobs
+        functions, jobs = self.functions, () if worker is None else worker.jobs.values()
         if state is None and not jobs and not functions:
             return None
         return WorkerStatistics(

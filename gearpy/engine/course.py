@@ -181,12 +181,15 @@ class Course:
         if timeout_s:
             job.timer = self._timers.set(now_s + timeout_s, self._time_out, job)
         ticket = self._changed(job)
-        worker.ticket = worker.jobs[job] = ticket if limited else 0
+        worker.jobs[job.handle] = job
+        worker.ticket = ticket if limited else 0
+        if worker.ticket:
+            worker.tickets[job] = ticket
 
     def _has_left(self, job: Job) -> bool:
         """Whether the worker of a running job may have heard of it: its assignment is durable."""
         assert job.worker is not None, "a running job has a worker"
-        return self._journal.is_durable(job.worker.jobs[job])
+        return self._journal.is_durable(job.worker.tickets.get(job, 0))
 
     def _no_expiry(self, life: Life) -> None:
         if life.expiry is not None:
@@ -198,7 +201,9 @@ class Course:
         worker = job.worker
         assert worker is not None, "a running job has a worker"
         now_s = self._timers.now_s
-        worker.jobs.pop(job, None)
+        del worker.jobs[job.handle]
+        if worker.tickets:
+            worker.tickets.pop(job, None)
         job.worker = None
         queue = job.queue
         queue.running -= 1

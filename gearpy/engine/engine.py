@@ -401,15 +401,14 @@ class Engine:
     def lose(self, worker: Worker) -> None:
         """The worker went away: what it held goes back to its queues, or ends."""
         self.reset_abilities(worker)
-        for job in list(worker.jobs):
+        for job in list(worker.jobs.values()):
             self._course.lose(job)
 
     def _held(self, worker: Worker | None, handle: bytes) -> Job | None:
         """The job if the worker holds it; a late or foreign report is counted."""
-        job = self._jobs.get(handle)
-        if job is None or job.worker is None or job.worker is not worker:
+        job = None if worker is None else worker.jobs.get(handle)
+        if job is None:
             self._totals.stale += 1
-            return None
         return job
 
     # ---- operators: one job

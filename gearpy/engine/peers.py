@@ -57,13 +57,15 @@ class Worker:
         "patience",
         "port",
         "ticket",
+        "tickets",
     )
 
     def __init__(self, port: Sleeper) -> None:
         self.port = port
         self.abilities: OrderedDict[FunctionQueue, Ability] = OrderedDict()
         self.absent: dict[FunctionQueue, None] = {}
-        self.jobs: dict[Job, int] = {}  # that it holds: what each assignment waits for
+        self.jobs: dict[bytes, Job] = {}  # that it holds, by handle
+        self.tickets: dict[Job, int] = {}  # what assignments of these wait for, if for anything
         self.asleep = False
         self.called_for: FunctionQueue | None = None
         self.patience: Timer | None = None

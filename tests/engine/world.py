@@ -190,7 +190,7 @@ class World(Books):
         held = [
             (job.handle, side.name)
             for side in self.workers
-            for job in side.worker.jobs
+            for job in side.worker.jobs.values()
             if job.worker is side.worker
         ]
         assert held == [
