@@ -2,7 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install compile pure wheel demo serve check format test simulate soak bench bench-durable bench-libraries bench-memory clean
+COMPILED := gearpy/*.so gearpy/*/*.so
+
+.PHONY: help install compile pure wheel demo serve check format test test-compiled simulate soak \
+	bench bench-race bench-durable bench-libraries bench-memory clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,8 +25,8 @@ install: .venv/installed  ## .venv with gearpy-server, gearpy and what the tests
 compile: install pure  ## the packet path in C, beside its sources: what runs in here is faster then
 	GEARPY_COMPILE=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
 
-pure: ## plain Python again
-	rm -f gearpy/*.so gearpy/*/*.so
+pure:  ## plain Python again
+	rm -f $(COMPILED)
 
 wheel: install  ## dist/gearpy-*.whl with the compiled packet path, for this Python and processor
 	GEARPY_COMPILE=1 $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
@@ -47,23 +50,31 @@ format: install  ## what check would complain about and a program can mend
 test: install  ## all tests, as many at a time as there are processors
 	$(BIN)/pytest -n auto
 
+# The rest of the tests is about what is never compiled; make compile test runs them all.
+test-compiled: compile  ## the tests of the packet path, on its compiled form; then plain Python again
+	trap 'rm -f $(COMPILED)' EXIT; $(BIN)/pytest -n auto tests/test_forms.py tests/protocol \
+		tests/engine tests/broker tests/server tests/stores tests/simulation tests/crash tests/compat
+
 simulate: install  ## the whole server in a simulated world: SEEDS=0-9999, or SEEDS=1234 STORY=1
 	$(BIN)/python -m gearpy.testing.simulation --seeds $(or $(SEEDS),0-999) $(if $(STORY),--story)
 
 soak: install  ## a server killed under load for hours: HOURS=2, or KILLS=1000; SEED=
 	$(BIN)/python -m tests.crash.soak $(if $(KILLS),--kills $(KILLS),--hours $(or $(HOURS),2)) $(if $(SEED),--seed $(SEED))
 
-bench: install  ## the race beside gearmand (minutes; nothing else should run)
+bench: compile  ## every race, beside every peer (most of an hour; nothing else should run)
+	$(BIN)/python -m bench all
+
+bench-race: compile  ## the race beside gearmand (minutes)
 	$(BIN)/python -m bench race
 
-bench-durable: install  ## the race with a journal, beside gearmand's SQLite queue (minutes)
+bench-durable: compile  ## the race with a journal, beside gearmand's SQLite queue (minutes)
 	$(BIN)/python -m bench durable
 
-bench-libraries: install  ## the race beside RQ, Celery, Dramatiq and Huey, on redis-server (minutes)
+bench-libraries: compile  ## the race beside RQ, Celery, Dramatiq and Huey, on redis-server (minutes)
 	$(BIN)/python -m bench libraries
 
-bench-memory: install  ## how much memory a million queued jobs of 1 kB take
+bench-memory: compile  ## how much memory a million queued jobs of 1 kB take
 	$(BIN)/python -m bench memory
 
-clean:  ## all that can be made again
+clean: pure  ## all that can be made again
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

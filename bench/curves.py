@@ -18,7 +18,7 @@ from bench import aims
 from bench.aims import Finding
 from bench.books import Books
 from bench.race import Measurement, line, measure
-from bench.scene import Scene, do_some, drain, fill, unfinished, uuid
+from bench.scene import Scene, do_some, drain, fill, known, unfinished, uuid
 from bench.servers import CROWDED, CROWDED_RIVALS, Contestant
 from bench.workloads import foreground, many_functions
 from gearpy.protocol import packets as p
@@ -70,7 +70,7 @@ def _fill_to(port: int, queued: int) -> None:
 def _submit_to_many(port: int, functions: int, jobs: int) -> Scene:
     """All functions are known: what a new one costs is another question."""
     names = many_functions(functions)
-    if unfinished(port, names) < functions:
+    if known(port, names) < functions:
         scene = fill(port, functions, names)
         scene.run()
         scene.close()

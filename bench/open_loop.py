@@ -15,12 +15,17 @@ from bench.aims import Finding
 from bench.books import Books
 from bench.race import Measurement, line, measure
 from bench.scene import Stage
-from bench.servers import GEARPY, RIVALS, Contestant
+from bench.servers import (
+    GEARMAND_AT_ITS_BEST,
+    GEARMAND_IN_MEMORY,
+    GEARPY,
+    Contestant,
+)
 from bench.workloads import FOREGROUND, SUBMIT, Workload, foreground, receipts
 
 SHARES: Final = (0.25, 0.50, 0.75)
 _HALF: Final = 0.50
-_LASTS_S: Final = 2.0  # each load
+_LASTS_S: Final = 3.0  # each load
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def _results(port: int, jobs: int, rate_per_s: float) -> Stage:
 RECEIPTS: Final = Load("receipts", "background submits, without workers", SUBMIT, receipts)
 RESULTS: Final = Load("results", "foreground jobs, done by 4 workers", FOREGROUND, _results)
 LOADS: Final = (RECEIPTS, RESULTS)
-CONTESTANTS: Final = (GEARPY, *RIVALS)
+CONTESTANTS: Final = (GEARPY, GEARMAND_IN_MEMORY, GEARMAND_AT_ITS_BEST)
 
 
 def titles() -> Iterator[str]:

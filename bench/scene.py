@@ -297,6 +297,12 @@ def unfinished(port: int, functions: Sequence[bytes]) -> int:
     return sum(total for name, total in _status(port) if name in wanted)
 
 
+def known(port: int, functions: Sequence[bytes]) -> int:
+    """How many of these functions the server knows."""
+    wanted = set(functions)
+    return sum(name in wanted for name, _ in _status(port))
+
+
 def _status(port: int) -> Iterator[tuple[bytes, int]]:
     with generator.connect(port) as sock:
         sock.sendall(b"status\n")

@@ -13,6 +13,7 @@ from gearpy.priority import Priority
 
 PRIORITIES: Final = tuple(Priority)
 
+_PASSED_IN_TURN: Final = 64  # functions without jobs that keep their turn
 _PASSED_AT_ONCE: Final = 200  # jobs that one search sets aside, so that nobody else waits for long
 
 
@@ -356,16 +357,24 @@ class Dispatch:
         Abilities stand in the order of their turns, so the first one that is ready is meant, and
         mostly near.  Where it is not after as many as are ready, these are looked through instead:
         a worker that can do twenty thousand functions, one of which has jobs, finds it at once.
+        Where many had no jobs when it was their turn, they lose it: other workers have done them,
+        and each search would come past all of them.
 
         ``uncalled`` leaves out those for whose every job a woken worker is on its way.
         """
         abilities = worker.abilities
         if len(ready) > 1:  # else there is nothing to choose
+            passed = 0
             for queue in islice(abilities, len(ready)):
                 if queue in ready and not (uncalled and self._all_called(queue)):
+                    if passed > _PASSED_IN_TURN and not uncalled:
+                        _lose_turns(worker, passed)
                     return queue
-            if len(abilities) <= len(ready):
+                passed += 1
+            if passed == len(abilities):
                 return None
+            if passed > _PASSED_IN_TURN and not uncalled:
+                _lose_turns(worker, passed)
         first, turn = None, 0
         for queue in ready:
             ability = abilities.get(queue)
@@ -376,6 +385,15 @@ class Dispatch:
             ):
                 first, turn = queue, ability.turn
         return first
+
+
+def _lose_turns(worker: Worker, count: int) -> None:
+    """The first of its abilities go to the end, as if they had been served."""
+    abilities = worker.abilities
+    for queue in list(islice(abilities, count)):
+        worker.last_turn += 1
+        abilities[queue].turn = worker.last_turn
+        abilities.move_to_end(queue)
 
 
 def _tidy(queue: FunctionQueue, key: bytes, line: KeyLine) -> None:

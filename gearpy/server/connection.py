@@ -186,7 +186,10 @@ class Connection:
             )
             if not self._heard_all:
                 self._read(True)
-                self._transport.write_eof()
+                try:
+                    self._transport.write_eof()
+                except OSError:  # it is gone already
+                    self.abort()
         if self._heard_all:
             self._transport.close()
 

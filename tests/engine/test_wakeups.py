@@ -288,3 +288,48 @@ def test_twenty_thousand_waiting_functions_cost_a_small_worker_nothing() -> None
     assert abilities.looks <= 12
     submit(engine, b"mine")
     assert small.wakes == 1
+
+
+def test_what_others_have_done_is_not_passed_again_and_again() -> None:
+    """Four workers that can do two thousand functions, each of which has one job."""
+    engine = Engine()
+    workers = [WorkerRecorder() for _ in range(4)]
+    counted = []
+    for each in workers:
+        abilities = each.worker.abilities = CountedAbilities()
+        counted.append(abilities)
+        for n in range(2_000):
+            engine.can_do(each.worker, b"f%d" % n)
+    for n in range(2_000):
+        submit(engine, b"f%d" % n)
+    for abilities in counted:
+        abilities.looks = 0
+    for n in range(2_000):
+        job = engine.grab(workers[n % 4].worker)
+        assert job is not None
+        assert engine.complete(workers[n % 4].worker, job.handle, b"")
+    assert sum(abilities.looks for abilities in counted) <= 2_000 * 100
+    assert engine.grab(workers[0].worker) is None
+
+
+def test_a_few_functions_without_jobs_keep_their_turn() -> None:
+    """As in gearmand: the newest registration first, what was just served last."""
+    engine = Engine()
+    side = WorkerRecorder()
+    for name in (b"a", b"b", b"c"):
+        engine.can_do(side.worker, name)
+    submit(engine, b"b")
+    submit(engine, b"a")
+    assert grabbed(engine, side) == b"b"
+    submit(engine, b"c")
+    submit(engine, b"b")
+    assert grabbed(engine, side) == b"c"
+    assert grabbed(engine, side) == b"a"
+    assert grabbed(engine, side) == b"b"
+
+
+def grabbed(engine: Engine, side: WorkerRecorder) -> bytes:
+    """The function of the worker's next job."""
+    job = engine.grab(side.worker)
+    assert job is not None
+    return job.queue.name
