@@ -11,11 +11,12 @@ from typing import Final
 
 from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put
 
-Value = bytes | str | int | float
-Statement = tuple[str, Sequence[Value | None]]
+Value = bytes | bytearray | str | int | float | None
+Statement = tuple[str, Sequence[Value]]
 
 # Any number of rows up to this has a statement of its own.  Beyond it there are a few sizes, filled
-# up with rows of NULLs, which are not written.  All fit into SQLite's cache of statements.
+# up with rows of this number, which are not written.  All fit into SQLite's cache of statements.
+_NO_NUMBER: Final = -1
 _ROWS_EACH: Final = 32
 _ROWS_BIG: Final = (48, 64, 96, 128, 192, 256, 384, 512)
 
@@ -26,6 +27,8 @@ _FULL_PUT: Final = (_PUT + ", due_s, expire_s, reducer, options) ", 11)
 _CHANGE: Final = "REPLACE INTO lives (number, state, place, attempts, since_s"
 _PLAIN_CHANGE: Final = (_CHANGE + ") ", 5)
 _FULL_CHANGE: Final = (_CHANGE + ", losses, crashes, due_s, reason, error, log, result) ", 12)
+
+_LARGE_BYTES: Final = 8_000
 
 _NUMBERS: Final = "(SELECT value FROM json_each(?))"
 
@@ -51,6 +54,12 @@ def name_value(value: bytes) -> str | bytes:
     return value if "\0" in text else text
 
 
+def _blob(value: bytes) -> bytes | bytearray:
+    """The same bytes as Python's sqlite3 likes them: of bytes, and of None, it asks each time with
+    an exception inside whether they can be adapted, which takes longer than to copy a few."""
+    return value if len(value) > _LARGE_BYTES else bytearray(value)
+
+
 def _puts(puts: Iterable[Put]) -> Iterator[Statement]:
     plain: list[Sequence[Value]] = []
     full: list[Sequence[Value]] = []
@@ -62,7 +71,7 @@ def _puts(puts: Iterable[Put]) -> Iterator[Statement]:
             name_value(handle),
             functions[function],
             name_value(unique) if unique else "",
-            payload,
+            _blob(payload),
             int(priority),
             created_s,
         )
@@ -112,14 +121,14 @@ def _in_rows(beginning: str, columns: int, rows: list[Sequence[Value]]) -> Itera
     for start in range(0, len(rows), _ROWS_BIG[-1]):
         some = rows[start : start + _ROWS_BIG[-1]]
         count = len(some)
-        values: list[Value | None] = list(chain.from_iterable(some))
+        values: list[Value] = list(chain.from_iterable(some))
         if count <= _ROWS_EACH:
             yield beginning + "VALUES " + ",".join([row] * count), values
             continue
         size = next(size for size in _ROWS_BIG if size >= count)
-        values += [None] * (columns * (size - count))
+        values += [_NO_NUMBER] * (columns * (size - count))
         every = ",".join([row] * size)
-        yield f"{beginning}SELECT * FROM (VALUES {every}) WHERE column1 IS NOT NULL", values
+        yield f"{beginning}SELECT * FROM (VALUES {every}) WHERE column1 <> {_NO_NUMBER}", values
 
 
 class _Names(dict[bytes, str | bytes]):
