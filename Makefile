@@ -1,8 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILED := gearpy/*.so gearpy/*/*.so
 
 .DEFAULT_GOAL := help
-COMPILED := gearpy/*.so gearpy/*/*.so
 
 .PHONY: help install compile pure wheel demo serve check format test test-compiled simulate soak \
 	bench bench-race bench-durable bench-libraries bench-memory clean

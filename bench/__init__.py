@@ -1,5 +1,5 @@
-"""How fast the server is: beside gearmand in memory (race) and with a journal (durable), with a
-very long queue (memory), and its broker alone (broker).
+"""How fast gearpy is: the server beside gearmand and others, alone, with a journal, as queues grow;
+and its libraries beside other libraries.
 
 ``bench/README.md`` says what is measured, and how.
 """

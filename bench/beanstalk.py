@@ -12,7 +12,7 @@ from typing import Final, final
 from bench import generator
 from bench.generator import BenchError, Client, Connection, Supply, Tally
 from bench.latencies import Latencies
-from bench.scene import BACKGROUND_IN_FLIGHT, CLIENTS, PAYLOAD, WORKERS, SetScene
+from bench.scene import BACKGROUND_IN_FLIGHT, CLIENTS, PAYLOAD, WORKERS, SetScene, run_aside
 
 _INSERTED: Final = b"INSERTED"
 _RESERVE: Final = b"reserve-with-timeout 0\r\n"
@@ -101,12 +101,10 @@ def _fill(port: int, jobs: int) -> _Stage:
 
 
 def _drain(port: int, jobs: int) -> _Stage:
-    missing = jobs - _ready(port)
-    if missing > 0:
-        filling = _fill(port, missing)
-        filling.run()
-        filling.close()
-    stage = _Stage(port, jobs, 0)
+    there = _ready(port)
+    if there < jobs:
+        run_aside(_fill(port, jobs - there))
+    stage = _Stage(port, max(jobs, there), 0)
     stage.tally.awaited = WORKERS
     stage.connections += [_Worker(stage.connect(), stage.tally) for _ in range(WORKERS)]
     return stage

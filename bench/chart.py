@@ -30,7 +30,7 @@ def draw_race(path: Path, heats: Sequence[Heat], measurements: Sequence[Measurem
         for row, (heat, workload) in enumerate(rows):
             mine = books.of(workload.name, heat.ours.name)
             theirs = books.of(workload.name, rival)
-            if mine and theirs:
+            if mine and theirs and rival in [each.name for each in heat.present]:
                 pairs = ratios(mine, theirs)
                 middle = median(pairs)
                 places.append(row + _BAR * ((index + 0.5) / len(rivals) - 0.5))
@@ -45,7 +45,9 @@ def draw_race(path: Path, heats: Sequence[Heat], measurements: Sequence[Measurem
             error_kw={"lw": 0.8},
             label=f"over {rival}",
         )
-    axes.set_yticks(range(len(rows)), [workload.name for _, workload in rows])
+    axes.set_yticks(
+        range(len(rows)), [f"{workload.name} ({heat.ours.name})" for heat, workload in rows]
+    )
     axes.invert_yaxis()
     axes.axvline(1.0, color="black", lw=0.8)
     axes.set_xscale("log")

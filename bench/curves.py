@@ -18,13 +18,14 @@ from bench import aims
 from bench.aims import Finding
 from bench.books import Books
 from bench.race import Measurement, line, measure
-from bench.scene import Scene, do_some, drain, fill, known, unfinished, uuid
+from bench.scene import Scene, do_some, drain, fill, known, run_aside, unfinished, uuid
 from bench.servers import CROWDED, CROWDED_RIVALS, Contestant
 from bench.workloads import foreground, many_functions
 from gearpy.protocol import packets as p
 
 _JOBS: Final = 20_000  # for a point
-_QUEUE: Final = (b"bench-curve",)
+_SUBMITTED: Final = (b"bench-curve-submit",)
+_GRABBED: Final = (b"bench-curve-grab",)
 _COALESCED: Final = (b"bench-coalesced",)
 _SAME_UNIQUE: Final = b"the one that is queued".ljust(len(uuid()))
 
@@ -50,30 +51,29 @@ class Curve:
 
 
 def _submit_behind(port: int, queued: int, jobs: int) -> Scene:
-    _fill_to(port, queued)
-    return fill(port, jobs, _QUEUE)
+    _bring_to(port, _SUBMITTED, queued)
+    return fill(port, jobs, _SUBMITTED)
 
 
 def _grab_before(port: int, queued: int, jobs: int) -> Scene:
-    _fill_to(port, queued + jobs)
-    return do_some(port, jobs, _QUEUE)
+    _bring_to(port, _GRABBED, queued + jobs)
+    return do_some(port, jobs, _GRABBED)
 
 
-def _fill_to(port: int, queued: int) -> None:
-    missing = queued - unfinished(port, _QUEUE)
-    if missing > 0:
-        scene = fill(port, missing, _QUEUE)
-        scene.run()
-        scene.close()
+def _bring_to(port: int, functions: Sequence[bytes], queued: int) -> None:
+    """So many jobs are queued, with the clock stopped."""
+    there = unfinished(port, functions)
+    if there < queued:
+        run_aside(fill(port, queued - there, functions))
+    elif there > queued:
+        run_aside(do_some(port, there - queued, functions))
 
 
 def _submit_to_many(port: int, functions: int, jobs: int) -> Scene:
     """All functions are known: what a new one costs is another question."""
     names = many_functions(functions)
     if known(port, names) < functions:
-        scene = fill(port, functions, names)
-        scene.run()
-        scene.close()
+        run_aside(fill(port, functions, names))
     return fill(port, jobs, names)
 
 
@@ -89,9 +89,7 @@ def _coalesce(port: int, hits: int, jobs: int) -> Scene:
     """``hits`` of 100 submits find the job that is queued already."""
     before = unfinished(port, _COALESCED)
     if not before:
-        scene = fill(port, 1, _COALESCED, lambda: _SAME_UNIQUE)
-        scene.run()
-        scene.close()
+        run_aside(fill(port, 1, _COALESCED, lambda: _SAME_UNIQUE))
         before = 1
     is_hit = cycle([number % 100 < hits for number in range(0, 100 * 37, 37)])
     uniques = [_SAME_UNIQUE if next(is_hit) else uuid() for _ in range(jobs)]

@@ -5,7 +5,8 @@ before the clock starts, answers are counted by their header and not taken apart
 one read brings is answered with one write.  The same code drives every server.
 
 The sockets block, which costs a system call less than asking first: they are read only when epoll
-says so, and what is in flight is far smaller than the kernel's buffers.
+says so, and what is in flight is far smaller than the kernel's buffers, but for paced clients of a
+server that can't keep up: a write that waits too long ends the run.
 """
 
 import select
@@ -153,7 +154,12 @@ class Client:
         """Submits one job for each of these times of ``perf_counter``, when it was due."""
         assert self._latencies is not None, "nobody paces clients whose answers are not timed"
         self._submitted.extend((each_s, 1) for each_s in due_s)
-        self.sock.sendall(self._supply.take(len(due_s)))
+        try:
+            self.sock.sendall(self._supply.take(len(due_s)))
+        except BlockingIOError:
+            raise BenchError(
+                f"the server took nothing of what it was sent for {SILENCE_S:.0f} s"
+            ) from None
 
     def _submit(self, count: int) -> None:
         packets = self._supply.take(count)
@@ -197,7 +203,8 @@ class Worker:
         self._grab = codec.request(grab)
         self._sleeps = sleeps
         self._jobs = jobs
-        self._held = b""  # an incomplete packet
+        self._held = bytearray()  # an incomplete packet
+        self._needed = 0  # bytes to hold before another look is worth while
         self._tally = tally
         self._latencies = latencies
         self._asked_s = 0.0
@@ -209,12 +216,16 @@ class Worker:
 
     def receive(self, data: bytes) -> None:
         if self._held:
-            data = self._held + data
+            self._held += data
+            if len(self._held) < self._needed:
+                return
+            data, self._held = bytes(self._held), bytearray()
         replies = b""
         start, size = 0, len(data)
         while start + p.HEADER_BYTES <= size:
             number, length = _header(data, start)
             body = start + p.HEADER_BYTES
+            self._needed = p.HEADER_BYTES + length
             if body + length > size:
                 break
             if number in _ASSIGNMENTS:
@@ -233,7 +244,10 @@ class Worker:
             else:
                 self._tally.awaited -= 1
             start = body + length
-        self._held = data[start:]
+        if start < size:
+            self._held += memoryview(data)[start:]
+            if size - start < p.HEADER_BYTES:
+                self._needed = p.HEADER_BYTES
         if replies:
             self._send(replies)
 
@@ -253,6 +267,7 @@ def connect(port: int) -> socket.socket:
     """A connection to the server on this port."""
     sock = socket.create_connection((HOST, port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SILENCE_S), 0))
     return sock
 
 
@@ -282,7 +297,8 @@ class Pace:
     """
 
     def __init__(self, clients: Sequence[Client], rate_per_s: float, jobs: int) -> None:
-        self._clients = clients
+        self._count = len(clients)
+        self._turns = cycle(clients)
         self._batch = rate_per_s * _TICK_S
         self._jobs = jobs
         self._submitted = 0
@@ -296,12 +312,10 @@ class Pace:
         """Submits what is due by now; returns in how many seconds it must be called again."""
         ticks = int((time.perf_counter() - self._start_s) / _TICK_S)
         first, self._submitted = self._submitted, min(self._jobs, ceil((ticks + 1) * self._batch))
-        share = max(1, ceil((self._submitted - first) / len(self._clients)))
-        for client, start in zip(
-            cycle(self._clients), range(first, self._submitted, share), strict=False
-        ):
+        share = max(1, ceil((self._submitted - first) / self._count))
+        for start in range(first, self._submitted, share):
             stop = min(start + share, self._submitted)
-            client.submit_due([self._due_s(number) for number in range(start, stop)])
+            next(self._turns).submit_due([self._due_s(number) for number in range(start, stop)])
         if self._submitted == self._jobs:
             return 1.0
         return max(0.0, self._due_s(self._submitted) - time.perf_counter())
@@ -311,7 +325,10 @@ class Pace:
 
 
 def _poll_paced(epoll: select.epoll, pace: Pace) -> list[tuple[int, int]]:
-    """Which connections have something to read; submits what is due until one has."""
+    """Which connections have something to read; submits what is due until one has.
+
+    For few connections: ``select`` takes no descriptor above 1023.
+    """
     give_up_s = time.perf_counter() + SILENCE_S
     while time.perf_counter() < give_up_s:
         # Not with epoll's own waiting, which counts whole milliseconds.

@@ -92,9 +92,10 @@ def _round(number: int, contestant: Contestant, scale: float) -> Iterator[Measur
             scene = load.peak.set_scene(server.port, jobs)
             fastest = measure(number, load.peak.name, contestant.name, server, scene)
             yield fastest
-            for share in SHARES:
-                rate_per_s = share * fastest.jobs_per_s
-                jobs = max(1, round(rate_per_s * _LASTS_S * scale))
+        for share in SHARES:
+            rate_per_s = share * fastest.jobs_per_s
+            jobs = max(1, round(rate_per_s * _LASTS_S * scale))
+            with contestant.start() as server:  # a new one, whose queue is empty
                 scene = load.set_scene(server.port, jobs, rate_per_s)
                 yield measure(number, load.at(share), contestant.name, server, scene)
 

@@ -9,7 +9,7 @@ from typing import Final
 from bench import generator
 from bench.generator import BenchError
 from bench.race import Measurement
-from bench.scene import fill, unfinished
+from bench.scene import fill, run_aside, unfinished
 from bench.servers import cpu_s, journal_flags
 from gearpy.testing.process import ServerProcess
 
@@ -51,7 +51,4 @@ def restart(round_number: int, server: str, folder: Path, jobs: int) -> Measurem
 def fill_up(port: int, jobs: int, functions: Sequence[bytes]) -> None:
     """Submits so many background jobs of 100 bytes.  Raises BenchError when that fails."""
     for start in range(0, jobs, _AT_A_TIME):
-        scene = fill(port, min(_AT_A_TIME, jobs - start), functions)
-        scene.run()
-        scene.close()
-        scene.check()
+        run_aside(fill(port, min(_AT_A_TIME, jobs - start), functions))

@@ -271,13 +271,19 @@ def drain(
     missing = jobs - there
     if missing > 0:
         few = 1 if len(payload) > _LARGE_BYTES else BACKGROUND_IN_FLIGHT
-        filling = fill(port, missing, functions, new_unique, payload, few)
-        filling.run()
-        filling.close()
-        filling.check()
+        run_aside(fill(port, missing, functions, new_unique, payload, few))
     scene = Scene(port, max(jobs, there), functions, left_over=0, to_disk=to_disk)
     scene.add_workers(workers, asleep=False, grab=grab)
     return scene
+
+
+def run_aside(scene: Stage) -> None:
+    """Runs what is not measured.  Raises BenchError when the server doesn't do the work."""
+    try:
+        scene.run()
+    finally:
+        scene.close()
+    scene.check()
 
 
 def do_some(port: int, jobs: int, functions: Sequence[bytes]) -> Scene:

@@ -19,10 +19,20 @@ from bench.servers import (
     GEARPY,
     PEERS,
     RIVALS,
+    WAKING_ONE,
     beanstalkd_durable,
     gearpy_durable,
 )
-from bench.workloads import CROWDS, DRAIN, FOREGROUND, LONG_QUEUE, SUBMIT, WORKLOADS
+from bench.workloads import (
+    CROWDS,
+    DRAIN,
+    DRAIN_TO_DISK,
+    FOREGROUND,
+    LONG_QUEUE,
+    SUBMIT,
+    WOKEN,
+    WORKLOADS,
+)
 
 Tell = Callable[[str], None]
 
@@ -257,6 +267,7 @@ def _place(folder: Path) -> dict[str, str]:
 _RACE: Final = (
     Heat("race", WORKLOADS, GEARPY, RIVALS),
     Heat("crowds", CROWDS, CROWDED, CROWDED_RIVALS),
+    Heat("woken", (WOKEN,), GEARPY, (WAKING_ONE,)),
     Heat("million", LONG_QUEUE, GEARPY, (GEARMAND_AT_ITS_BEST,)),
 )
 
@@ -266,7 +277,7 @@ def _peers(folder: Path) -> Sequence[Heat]:
         Heat("peers", (SUBMIT, DRAIN, FOREGROUND), GEARPY, PEERS),
         Heat(
             "peers-durable",
-            (SUBMIT, DRAIN),
+            (SUBMIT, DRAIN_TO_DISK),
             gearpy_durable(folder),
             (beanstalkd_durable(folder),),
         ),

@@ -228,6 +228,9 @@ CROWDED_RIVALS: Final = (
     _gearmand("gearmand as Debian starts it", "--file-descriptors", str(_CROWD)),
     _gearmand("gearmand at its best", *_BEST, "--file-descriptors", str(_CROWD)),
 )
+# It can be told to wake one worker for a job: what then goes wrong if that one does not come is no
+# question of speed.
+WAKING_ONE: Final = _gearmand("gearmand at its best, -w 1", *_BEST, "-w", "1")
 
 PEERS: Final = (
     Contestant("Gearman::Server (Perl)", _perl, _SLOW_JOBS_MAX, _NO_PERL, WITH_PLAIN_GRABS),
@@ -295,7 +298,7 @@ def _cpu_s(pid: int) -> float:
             for task in Path(f"/proc/{pid}/task").iterdir()
         )
         return threads / 1e9 + sum(_ticks(pid)[2:]) / _TICKS_PER_S
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         # A kernel without these books, or something ended meanwhile.
         return sum(_ticks(pid)) / _TICKS_PER_S
 

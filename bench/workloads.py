@@ -108,6 +108,9 @@ DRAIN: Final = Workload(
     100_000,
     partial(drain, functions=_QUEUE),
 )
+DRAIN_TO_DISK: Final = Workload(
+    DRAIN.name, DRAIN.title, DRAIN.jobs, partial(drain, functions=_QUEUE, to_disk=True)
+)
 SUBMIT_LOCK_STEP: Final = Workload(
     "submit-lock-step",
     "background submits, 1 connection with 1 in flight",
@@ -226,6 +229,13 @@ CROWDS: Final[Sequence[Workload]] = (
         2_000,
         _functions,
     ),
+)
+
+WOKEN: Final = Workload(
+    "sleepers-woken",
+    "as sleepers, beside a gearmand that is told to wake one worker for a job",
+    ASLEEP.jobs,
+    ASLEEP.set_scene,
 )
 
 LONG_QUEUE: Final[Sequence[Workload]] = (

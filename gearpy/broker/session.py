@@ -217,6 +217,9 @@ class Session:
             except RemoteProtocolError as error:
                 self._answer(error)
                 self.closing = str(error)
+                # The parser keeps it, and it would keep this frame: a cycle, and nobody comes back
+                # to look for cycles among what lives.
+                error.__traceback__ = None
                 return
             except Exception as error:
                 self._broker.fault(self.peer, number, body, error)

@@ -357,8 +357,8 @@ class Dispatch:
         Abilities stand in the order of their turns, so the first one that is ready is meant, and
         mostly near.  Where it is not after as many as are ready, these are looked through instead:
         a worker that can do twenty thousand functions, one of which has jobs, finds it at once.
-        Where many had no jobs when it was their turn, they lose it: other workers have done them,
-        and each search would come past all of them.
+        Where many had no job of this priority when it was their turn, they lose it: other workers
+        have done them, and each search would come past all of them.
 
         ``uncalled`` leaves out those for whose every job a woken worker is on its way.
         """

@@ -32,8 +32,9 @@ class PacketParser:
     Once the stream makes no sense, ``broken`` says why; nothing comes out after that.
 
     A packet that is cut off waits in one growing buffer, so a payload costs time linear in its size
-    however small the pieces are, and its announced size is checked before any of it is kept.  No
-    more than its own bytes are copied there: what follows it may be many times as much.
+    however small the pieces are, and its announced size is checked before any of it is kept.  Once
+    its header is there, no more than its own bytes are copied: what follows may be many times as
+    much.
     """
 
     __slots__ = (

@@ -48,7 +48,9 @@ def test_connections_and_mistakes_leave_no_cycles() -> None:
         codec.request(p.CAN_DO, b"a\nb"),  # refused
         codec.request(p.WORK_COMPLETE, b"H:x:1", b""),
         b"\0REQ\0\0\0\x63\0\0\0\0",  # no such packet
-        b"\0BAD",
+        b"\0BAD" + bytes(8),
+        b"\0REQ\0\0\0\x07\xff\xff\xff\xff",  # announces too much
+        b"x" * 10_000,  # a line without an end
         job[:-1],
         b"status\nworkers\nnonsense\n",
     ]
