@@ -12,6 +12,7 @@ from bench import curves, open_loop
 from bench.books import Books
 from bench.curves import Curve
 from bench.race import Heat, Measurement, ratios
+from bench.servers import present
 
 _INK: Final = ("#2b6cb0", "#c05621", "#4a5568", "#2f855a", "#805ad5")
 _BAR: Final = 0.8  # of a row, for all bars together
@@ -67,7 +68,7 @@ def draw_curves(path: Path, chosen: Sequence[Curve], measurements: Sequence[Meas
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
     for curve, axes in zip(chosen, grid.flat, strict=False):
-        for index, contestant in enumerate(curves.present()):
+        for index, contestant in enumerate(present(curves.CONTESTANTS)):
             costs = curves.costs_us(books, curve, contestant.name)
             axes.plot(
                 curve.points,
@@ -91,7 +92,7 @@ def draw_latencies(path: Path, measurements: Sequence[Measurement]) -> None:
     figure = Figure(figsize=(9, 4), layout="constrained")
     shares = [share * 100 for share in open_loop.SHARES]
     for load, axes in zip(open_loop.LOADS, figure.subplots(1, 2), strict=True):
-        for index, contestant in enumerate(open_loop.present()):
+        for index, contestant in enumerate(present(open_loop.CONTESTANTS)):
             by_share = [
                 books.latencies_ms(load.at(share), contestant.name) for share in open_loop.SHARES
             ]

@@ -19,7 +19,7 @@ from bench.aims import Finding
 from bench.books import Books
 from bench.race import Measurement, line, measure
 from bench.scene import Scene, do_some, drain, fill, known, run_aside, unfinished, uuid
-from bench.servers import CROWDED, CROWDED_RIVALS, Contestant
+from bench.servers import CROWDED, CROWDED_RIVALS, present
 from bench.workloads import foreground, many_functions
 from gearpy.protocol import packets as p
 
@@ -137,14 +137,9 @@ CURVES: Final[Sequence[Curve]] = (
 )
 
 
-def present() -> list[Contestant]:
-    """The servers that can take part."""
-    return [each for each in CONTESTANTS if each.missing is None]
-
-
 def steps(curves: Sequence[Curve]) -> int:
     """How many measurements a round has."""
-    return len(present()) * sum(len(curve.points) for curve in curves)
+    return len(present(CONTESTANTS)) * sum(len(curve.points) for curve in curves)
 
 
 def run(
@@ -164,7 +159,7 @@ def run(
 
 
 def _round(number: int, curves: Sequence[Curve], scale: float) -> Iterator[Measurement]:
-    contestants = present()[:: 1 if number % 2 else -1]
+    contestants = present(CONTESTANTS)[:: 1 if number % 2 else -1]
     with ExitStack() as stack:
         servers = [(each.name, stack.enter_context(each.start())) for each in contestants]
         for curve in curves:
@@ -213,7 +208,7 @@ def findings(curves: Sequence[Curve], measurements: Sequence[Measurement]) -> It
     """The far end of each curve over its beginning."""
     books = Books(measurements)
     for curve in curves:
-        for contestant in present():
+        for contestant in present(CONTESTANTS):
             first, *_, last = costs_us(books, curve, contestant.name)
             yield Finding(
                 f"{curve.name}: the far end over the near one, {contestant.name}",
@@ -229,13 +224,13 @@ def table(curves: Sequence[Curve], measurements: Sequence[Measurement]) -> Table
     result = Table(box=box.MARKDOWN)
     result.add_column("curve")
     result.add_column("at")
-    for contestant in present():
+    for contestant in present(CONTESTANTS):
         result.add_column(f"{contestant.name}: us", justify="right")
         result.add_column("CPU us", justify="right")
     for curve in curves:
         for point in curve.points:
             row = []
-            for contestant in present():
+            for contestant in present(CONTESTANTS):
                 taken = books.of(curve.at(point), contestant.name)
                 row.append(f"{median(1e6 / m.jobs_per_s for m in taken):.2f}")
                 row.append(f"{median(m.server_cpu_us_per_job for m in taken):.2f}")

@@ -5,8 +5,8 @@ before the clock starts, answers are counted by their header and not taken apart
 one read brings is answered with one write.  The same code drives every server.
 
 The sockets block, which costs a system call less than asking first: they are read only when epoll
-says so, and what is in flight is far smaller than the kernel's buffers, but for paced clients of a
-server that can't keep up: a write that waits too long ends the run.
+says so, and what is in flight is far smaller than the kernel's buffers.  Paced clients may have
+more in flight, so they keep what the server does not take yet, and go on reading.
 """
 
 import select
@@ -131,6 +131,7 @@ class Client:
         self._submitted: deque[tuple[float, int]] = deque()  # when, how many; oldest first
         self._supply = supply
         self._in_flight = in_flight
+        self._unsent = bytearray()  # of what is due
         self._answer = answer
         self._tail = b""  # may be the beginning of a header
         self._tally = tally
@@ -154,12 +155,18 @@ class Client:
         """Submits one job for each of these times of ``perf_counter``, when it was due."""
         assert self._latencies is not None, "nobody paces clients whose answers are not timed"
         self._submitted.extend((each_s, 1) for each_s in due_s)
-        try:
-            self.sock.sendall(self._supply.take(len(due_s)))
-        except BlockingIOError:
-            raise BenchError(
-                f"the server took nothing of what it was sent for {SILENCE_S:.0f} s"
-            ) from None
+        self._unsent += self._supply.take(len(due_s))
+        self.send_more()
+
+    def send_more(self) -> bool:
+        """Sends of what is due as much as the server takes; returns whether there is more."""
+        if self._unsent:
+            try:
+                sent = self.sock.send(self._unsent, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            del self._unsent[:sent]
+        return bool(self._unsent)
 
     def _submit(self, count: int) -> None:
         packets = self._supply.take(count)
@@ -267,7 +274,6 @@ def connect(port: int) -> socket.socket:
     """A connection to the server on this port."""
     sock = socket.create_connection((HOST, port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SILENCE_S), 0))
     return sock
 
 
@@ -297,7 +303,7 @@ class Pace:
     """
 
     def __init__(self, clients: Sequence[Client], rate_per_s: float, jobs: int) -> None:
-        self._count = len(clients)
+        self._clients = clients
         self._turns = cycle(clients)
         self._batch = rate_per_s * _TICK_S
         self._jobs = jobs
@@ -312,10 +318,13 @@ class Pace:
         """Submits what is due by now; returns in how many seconds it must be called again."""
         ticks = int((time.perf_counter() - self._start_s) / _TICK_S)
         first, self._submitted = self._submitted, min(self._jobs, ceil((ticks + 1) * self._batch))
-        share = max(1, ceil((self._submitted - first) / self._count))
+        share = max(1, ceil((self._submitted - first) / len(self._clients)))
         for start in range(first, self._submitted, share):
             stop = min(start + share, self._submitted)
             next(self._turns).submit_due([self._due_s(number) for number in range(start, stop)])
+        waiting = sum(client.send_more() for client in self._clients)
+        if waiting:
+            return _TICK_S
         if self._submitted == self._jobs:
             return 1.0
         return max(0.0, self._due_s(self._submitted) - time.perf_counter())

@@ -20,6 +20,7 @@ from bench.servers import (
     GEARMAND_IN_MEMORY,
     GEARPY,
     Contestant,
+    present,
 )
 from bench.workloads import FOREGROUND, SUBMIT, Workload, foreground, receipts
 
@@ -61,14 +62,9 @@ def titles() -> Iterator[str]:
         )
 
 
-def present() -> list[Contestant]:
-    """The servers that can take part."""
-    return [each for each in CONTESTANTS if each.missing is None]
-
-
 def steps() -> int:
     """How many measurements a round has."""
-    return len(present()) * len(LOADS) * (1 + len(SHARES))
+    return len(present(CONTESTANTS)) * len(LOADS) * (1 + len(SHARES))
 
 
 def run(rounds: int, scale: float, tell: Callable[[str], None]) -> list[Measurement]:
@@ -78,7 +74,7 @@ def run(rounds: int, scale: float, tell: Callable[[str], None]) -> list[Measurem
     """
     measurements = []
     for number in range(1, rounds + 1):
-        for contestant in present()[:: 1 if number % 2 else -1]:
+        for contestant in present(CONTESTANTS)[:: 1 if number % 2 else -1]:
             for measurement in _round(number, contestant, scale):
                 measurements.append(measurement)
                 tell(f"round {number} of {rounds}: {line(measurement)}")

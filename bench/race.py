@@ -16,7 +16,7 @@ from typing import Final
 from bench import disk
 from bench.latencies import Percentiles
 from bench.scene import Stage
-from bench.servers import Contestant, Running, cpu_s, resident_bytes
+from bench.servers import Contestant, Running, cpu_s, present, resident_bytes
 from bench.workloads import Workload
 
 BUSY: Final = 0.9  # of a core: who uses more is the limit
@@ -107,7 +107,7 @@ class Heat:
     @property
     def present(self) -> Sequence[Contestant]:
         """The rivals that can take part."""
-        return [rival for rival in self.rivals if rival.missing is None]
+        return present(self.rivals)
 
     @property
     def steps(self) -> int:

@@ -22,6 +22,7 @@ from bench.servers import (
     WAKING_ONE,
     beanstalkd_durable,
     gearpy_durable,
+    missing,
 )
 from bench.workloads import (
     CROWDS,
@@ -78,8 +79,7 @@ class _Heats:
         self._chosen: Sequence[Heat] = ()
 
     def missing(self) -> Iterator[str]:
-        rivals = (rival for heat in self._heats(Path()) for rival in heat.rivals)
-        yield from dict.fromkeys(rival.missing for rival in rivals if rival.missing is not None)
+        return missing(rival for heat in self._heats(Path()) for rival in heat.rivals)
 
     def steps(self, wishes: Wishes) -> int:
         return wishes.rounds * sum(heat.steps for heat in self._heats(wishes.folder))
@@ -110,9 +110,7 @@ class _Latency:
     """Answers at a steady rate."""
 
     def missing(self) -> Iterator[str]:
-        for contestant in open_loop.CONTESTANTS:
-            if contestant.missing is not None:
-                yield contestant.missing
+        return missing(open_loop.CONTESTANTS)
 
     def steps(self, wishes: Wishes) -> int:
         return wishes.rounds * open_loop.steps()
@@ -141,9 +139,7 @@ class _Curves:
         self._chosen = chosen
 
     def missing(self) -> Iterator[str]:
-        for contestant in curves.CONTESTANTS:
-            if contestant.missing is not None:
-                yield contestant.missing
+        return missing(curves.CONTESTANTS)
 
     def steps(self, wishes: Wishes) -> int:
         return wishes.rounds * curves.steps(self._chosen)
@@ -172,7 +168,7 @@ class _Durable:
         self._names = names
 
     def missing(self) -> Iterator[str]:
-        return _Heats(durable.heats).missing()
+        return missing(rival for heat in durable.heats(Path()) for rival in heat.rivals)
 
     def steps(self, wishes: Wishes) -> int:
         return wishes.rounds * durable.steps(self._names, wishes.folder)

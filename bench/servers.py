@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,6 +237,16 @@ PEERS: Final = (
     Contestant("gear (Python)", _geard, _SLOW_JOBS_MAX, _NO_GEARD),
     Contestant("beanstalkd", _beanstalkd, missing=_NO_BEANSTALKD, scenes=beanstalk.SCENES),
 )
+
+
+def present(contestants: Iterable[Contestant]) -> list[Contestant]:
+    """Those that can take part."""
+    return [each for each in contestants if each.missing is None]
+
+
+def missing(contestants: Iterable[Contestant]) -> Iterator[str]:
+    """A sentence for each that can't."""
+    yield from dict.fromkeys(each.missing for each in contestants if each.missing is not None)
 
 
 def free_port() -> int:

@@ -180,3 +180,20 @@ def test_a_worker_times_its_jobs(pair: tuple[socket.socket, socket.socket]) -> N
     worker.receive(ASSIGNED)
     worker.receive(codec.NO_JOB_PACKET)
     assert latencies.count == 2
+
+
+def test_a_paced_client_keeps_what_the_server_does_not_take(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    jobs = 20_000
+    tally = Tally(jobs)
+    client = Client(pair[0], Supply([SUBMIT] * jobs), mark(p.JOB_CREATED), 0, tally, Latencies())
+    pace = Pace([client], rate_per_s=1e9, jobs=jobs)
+    pace.start()
+    wait_s = pace.keep()  # comes back, although nobody reads
+    assert 0 < wait_s < 1
+    parser, heard = PacketParser(p.REQ), 0
+    while heard < jobs:
+        heard += len(parser.feed(pair[1].recv(1 << 20)))
+        wait_s = pace.keep()
+    assert wait_s == 1.0
