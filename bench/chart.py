@@ -7,6 +7,7 @@ from typing import Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from bench import curves, open_loop
 from bench.books import Books
@@ -37,23 +38,30 @@ def draw_race(path: Path, heats: Sequence[Heat], measurements: Sequence[Measurem
                 places.append(row + _BAR * ((index + 0.5) / len(rivals) - 0.5))
                 bars.append(middle)
                 errors.append((middle - min(pairs), max(pairs) - middle))
+        if not bars:
+            continue
         axes.barh(
             places,
-            bars,
+            [middle - 1.0 for middle in bars],
             _BAR / len(rivals),
-            xerr=list(zip(*errors, strict=True)) if errors else None,
+            left=1.0,
+            xerr=list(zip(*errors, strict=True)),
             color=_INK[index % len(_INK)],
             error_kw={"lw": 0.8},
             label=f"over {rival}",
         )
-    axes.set_yticks(
-        range(len(rows)), [f"{workload.name} ({heat.ours.name})" for heat, workload in rows]
-    )
+    several = len({heat.ours.name for heat in heats}) > 1
+    labels = [
+        f"{workload.name} ({heat.ours.name})" if several else workload.name
+        for heat, workload in rows
+    ]
+    axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
     axes.axvline(1.0, color="black", lw=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("gearpy's rate, times theirs: medians, and the lowest and highest round")
     axes.legend()
     _save(figure, path)
@@ -77,7 +85,7 @@ def draw_curves(path: Path, chosen: Sequence[Curve], measurements: Sequence[Meas
                 color=_INK[index % len(_INK)],
                 label=contestant.name,
             )
-        axes.set_title(curve.title, fontsize="medium")
+        axes.set_title(curve.title, fontsize="small")
         axes.set_xlabel(curve.grows)
         axes.set_ylabel("us for a job")
         axes.set_xscale("linear" if curve.in_percent else "log")

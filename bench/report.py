@@ -85,6 +85,8 @@ def _rows(
             yield (workload.name, *alone)
         for rival in rivals:
             theirs = _of(measurements, workload, rival)
+            if not theirs:
+                continue  # it can't do this one
             its, pairs = Summary.of(theirs), ratios(mine, theirs)
             yield (
                 workload.name,

@@ -153,6 +153,15 @@ def test_a_curve(tmp_path: Path, curve: str) -> None:
     assert (tmp_path / f"{curve}.svg").exists()
 
 
+def test_peers_stand_in_the_table_where_they_can(tmp_path: Path) -> None:
+    done = bench("peers", "--rounds=1", "--scale=0.002", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    for peer in PEERS:
+        rows = [line for line in done.stdout.splitlines() if f"| {peer.name} " in line]
+        assert bool(rows) is (peer.missing is None)
+    assert "| foreground | beanstalkd" not in done.stdout
+
+
 def test_a_wrong_name_lists_the_right_ones() -> None:
     done = bench("drian")
     assert done.returncode == 2
