@@ -114,9 +114,7 @@ def _ready(port: int) -> int:
     """How many jobs it has, by its own books."""
     with generator.connect(port) as sock:
         sock.sendall(b"stats-tube default\r\n")
-        heard = b""
-        while not heard.endswith(b"\r\n"):
-            heard += generator.receive_some(sock)
+        heard = generator.receive_until(sock, b"\r\n")
     for line in heard.splitlines():
         name, _, value = line.partition(b": ")
         if name == b"current-jobs-ready":

@@ -333,6 +333,14 @@ class Pace:
         return self._start_s + int(number / self._batch) * _TICK_S
 
 
+def receive_until(sock: socket.socket, end: bytes) -> bytes:
+    """A text answer with its end.  Raises BenchError when the server has closed the connection."""
+    heard = b""
+    while not heard.endswith(end):
+        heard += receive_some(sock)
+    return heard
+
+
 def _poll_paced(epoll: select.epoll, pace: Pace) -> list[tuple[int, int]]:
     """Which connections have something to read; submits what is due until one has.
 

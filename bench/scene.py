@@ -312,9 +312,7 @@ def known(port: int, functions: Sequence[bytes]) -> int:
 def _status(port: int) -> Iterator[tuple[bytes, int]]:
     with generator.connect(port) as sock:
         sock.sendall(b"status\n")
-        report = b""
-        while not report.endswith(b".\n"):
-            report += generator.receive_some(sock)
+        report = generator.receive_until(sock, b".\n")
     for line in report.splitlines():
         name, *counts = line.split(b"\t")
         if counts:

@@ -266,7 +266,7 @@ def wait_for(process: subprocess.Popen[bytes], port: int) -> None:
         try:
             socket.create_connection((HOST, port)).close()
         except ConnectionRefusedError:
-            time.sleep(0.02)
+            time.sleep(0.02)  # not every program says that it listens
         else:
             return
     limit = f"{_START_LIMIT_S:.0f} s"

@@ -36,7 +36,7 @@ def report(order: dict[str, Any], job: Job) -> dict[str, Any]:
     """The sales of a customer, month by month; each takes a moment to look up."""
     sales = []
     for month in range(order["months"]):
-        time.sleep(0.02)
+        time.sleep(0.02)  # stands for a query
         sales.append({"month": month + 1, "sold": (month * 7919) % 100})
         job.progress(month + 1, order["months"])
     return {"customer": order["customer"], "sales": sales}

@@ -19,4 +19,4 @@ def eventually(
     while (given := ask()) != answer:
         if time.monotonic() > deadline_s:
             pytest.fail(f"still {given!r}, never {answer!r}; {why()}")
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S)  # between questions to what can only be asked

@@ -13,6 +13,7 @@ from gearpy.priority import Priority
 
 PRIORITIES: Final = tuple(Priority)
 
+_FEW_READY: Final = 4
 _PASSED_IN_TURN: Final = 64  # functions without jobs that keep their turn
 _PASSED_AT_ONCE: Final = 200  # jobs that one search sets aside, so that nobody else waits for long
 
@@ -363,7 +364,7 @@ class Dispatch:
         ``uncalled`` leaves out those for whose every job a woken worker is on its way.
         """
         abilities = worker.abilities
-        if len(ready) > 1:  # else there is nothing to choose
+        if len(ready) > _FEW_READY:  # these few are looked through sooner
             passed = 0
             for queue in islice(abilities, len(ready)):
                 if queue in ready and not (uncalled and self._all_called(queue)):

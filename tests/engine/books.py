@@ -64,6 +64,9 @@ class Books:
         assert statistics.passed_over == self.passed_over
 
     def _jobs_are_booked(self) -> None:
+        came_back = {job.handle for job in self.model.jobs if job.came_back}
+        in_order = [job.handle for job in self.engine.jobs() if job.handle not in came_back]
+        assert in_order == [job.handle for job in self.model.jobs if not job.came_back]
         listed = sorted(self.engine.jobs(), key=lambda job: job.handle)
         booked = sorted(self.model.jobs, key=lambda job: job.handle)
         for got, job in zip(listed, booked, strict=True):

@@ -378,6 +378,7 @@ class Model(ModelRules):
         self.note("revived", job.function)
         self.ended.remove(job)
         self.jobs.append(job)
+        job.came_back = True
         job.background = True
         job.written = True
         job.attempts = job.losses = job.crashes = 0
@@ -488,6 +489,7 @@ class Model(ModelRules):
                 self._make_room(job.function)
         self.jobs = list(jobs)
         for job in jobs:
+            job.came_back = True
             self._come_back(job)
 
     def _come_back(self, job: ModelJob) -> None:

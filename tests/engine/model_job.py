@@ -39,6 +39,7 @@ class ModelJob:
     reason: str = ""
     error: bytes = b""
     output: list[bytes] = field(default_factory=list)
+    came_back: bool = False  # from its end, by an operator, or from the journal
     written: bool = False  # whether it would be there after a restart
     output_written: bool = True
     log: list[tuple[int, str, Usage]] = field(default_factory=list)  # attempts, how they ended

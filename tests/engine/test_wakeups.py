@@ -257,7 +257,7 @@ def test_twenty_thousand_functions_cost_no_more_than_one() -> None:
     assert engine.grab(big.worker) is None
     assert not big.worker.absent, "so that going to sleep has nothing to enter"
     engine.sleep(big.worker)
-    assert abilities.looks <= 20
+    assert abilities.looks <= 10
 
     abilities.looks = 0
     job = submit(engine, b"f777")

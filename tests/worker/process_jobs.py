@@ -51,7 +51,7 @@ def leaves_a_thread(job: Job) -> None:
 def endless(job: Job) -> None:
     job.send_data(str(os.getpid()))
     while True:
-        time.sleep(60)
+        time.sleep(60)  # until its process is killed
 
 
 def busy(job: Job) -> None:
@@ -82,7 +82,7 @@ def raises(job: Job) -> None:
 def until_cancelled(job: Job) -> None:
     job.send_data(b"begun")
     while not job.cancelled:
-        time.sleep(0.01)
+        time.sleep(0.01)  # as a user's function asks
     Path(os.fsdecode(job.data)).write_text("cancelled")
 
 

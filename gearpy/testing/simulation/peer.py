@@ -98,7 +98,7 @@ class Peer:
         """The connection is new."""
 
     def hear(self, number: int, body: bytes) -> None:
-        """A packet arrived."""
+        """A packet arrived.  Each kind of peer has its own answer."""
         raise NotImplementedError
 
     def forget(self) -> None:

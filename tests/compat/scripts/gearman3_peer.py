@@ -81,7 +81,7 @@ def unique(_: Worker, job: gearman.job.GearmanJob) -> bytes:
 
 
 def hang(_: Worker, job: gearman.job.GearmanJob) -> bytes:
-    time.sleep(600)
+    time.sleep(600)  # until the test kills it
     return b""
 
 

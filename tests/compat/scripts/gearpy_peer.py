@@ -47,7 +47,7 @@ def hold(job: Job) -> str:
 
 
 def hang(_: Job) -> None:
-    time.sleep(600)
+    time.sleep(600)  # until the test kills it
 
 
 def work(address: str, prefix: str) -> None:
