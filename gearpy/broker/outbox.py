@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, final
+from typing import Protocol, final
 
 from gearpy.broker.gate import CommitGate
 
@@ -14,13 +14,23 @@ class Link(Protocol):
         """There is something in the outbox."""
 
 
-class _HeldPacket(NamedTuple):
+@final
+class _HeldPacket:
     """A packet that waits for its ticket, and what is sent instead if it is not true any more."""
 
-    ticket: int
-    packet: bytes
-    still_true: Callable[[], bool] | None = None
-    instead: bytes = b""
+    __slots__ = ("instead", "packet", "still_true", "ticket")
+
+    def __init__(
+        self,
+        ticket: int,
+        packet: bytes,
+        still_true: Callable[[], bool] | None = None,
+        instead: bytes = b"",
+    ) -> None:
+        self.ticket = ticket
+        self.packet = packet
+        self.still_true = still_true
+        self.instead = instead
 
 
 @final
@@ -99,10 +109,11 @@ class Outbox:
             self._listed = True
             self._dirty.append(self._link)
         while held and held[0].ticket <= durable:
-            _ticket, packet, still_true, instead = held.popleft()
-            if still_true is not None and not still_true():
-                self.size_bytes += len(instead) - len(packet)
-                packet = instead
+            first = held.popleft()
+            packet = first.packet
+            if first.still_true is not None and not first.still_true():
+                self.size_bytes += len(first.instead) - len(packet)
+                packet = first.instead
             self._packets.append(packet)
         return bool(held)
 

@@ -4,7 +4,6 @@ A handler is given the packet's fields, split as the table of packets says; it c
 engine and puts one reply.  What it raises is answered at one place, ``Session._handle``.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, final
@@ -118,7 +117,7 @@ class Session:
         self._client: Client | None = None
         self._worker: Worker | None = None
         self._state: WorkerState | None = None
-        self._backlog: deque[Packet] = deque()  # packets that came while the outbox was full
+        self._backlog: list[Packet] = []  # packets that came while the outbox was full
 
     # ---- the connection
 
@@ -151,7 +150,7 @@ class Session:
 
     def resume(self) -> None:
         """The peer has taken some of its outbox: goes on with what it sent before."""
-        backlog, self._backlog = self._backlog, deque()
+        backlog, self._backlog = self._backlog, []
         self._handle(backlog)
 
     def lost(self) -> None:

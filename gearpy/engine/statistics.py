@@ -1,5 +1,6 @@
 """Frozen snapshots.  Every report, metric and invariant reads these; nobody reaches inside."""
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final
@@ -17,18 +18,32 @@ BOUNDS_S: Final[tuple[float, ...]] = (
 
 @final
 class Histogram:
-    """How often something took how long: counts for the buckets of ``BOUNDS_S``, and the sum."""
+    """How often something took how long: counts for the buckets of ``BOUNDS_S``, and the sum.
 
-    __slots__ = ("counts", "sum_s")
+    What comes now mostly takes as long as what came before, so the last bucket is tried first.
+    """
+
+    __slots__ = ("_above_s", "_bucket", "_up_to_s", "counts", "sum_s")
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BOUNDS_S) + 1)
         self.sum_s = 0.0
+        self._bucket = 0  # holds what is above one bound and up to another
+        self._above_s = -math.inf
+        self._up_to_s = BOUNDS_S[0]
 
     def add(self, duration_s: float) -> None:
         """Counts one."""
-        self.counts[bisect_left(BOUNDS_S, duration_s)] += 1
+        if not self._above_s < duration_s <= self._up_to_s:
+            self._look_up(duration_s)
+        self.counts[self._bucket] += 1
         self.sum_s += duration_s
+
+    def _look_up(self, duration_s: float) -> None:
+        bucket = bisect_left(BOUNDS_S, duration_s)
+        self._bucket = bucket
+        self._above_s = BOUNDS_S[bucket - 1] if bucket else -math.inf
+        self._up_to_s = BOUNDS_S[bucket] if bucket < len(BOUNDS_S) else math.inf
 
     def snapshot(self) -> "HistogramStatistics":
         """As it is now."""

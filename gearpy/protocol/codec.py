@@ -43,6 +43,16 @@ def response(number: int, *fields: bytes) -> bytes:
 NOOP_PACKET: Final = response(NOOP)
 NO_JOB_PACKET: Final = response(NO_JOB)
 
+# Compiled, ``%`` with nothing but ``%b`` is one allocation and a copy of each field.  It takes two
+# thirds of the time of a ``join``; interpreted, a quarter more.
+_SIZES: Final = [size_bytes.to_bytes(4, "big") for size_bytes in range(1024)]
+
+
+def _size(size_bytes: int) -> bytes:
+    """The size in a header; mostly made before."""
+    return _SIZES[size_bytes] if size_bytes < len(_SIZES) else size_bytes.to_bytes(4, "big")
+
+
 _JOB_ASSIGN_UNIQ: Final = _RESPONSE[JOB_ASSIGN_UNIQ]
 _JOB_CREATED: Final = _RESPONSE[JOB_CREATED]
 _ECHO_RES: Final = _RESPONSE[ECHO_RES]
@@ -50,25 +60,31 @@ _ECHO_RES: Final = _RESPONSE[ECHO_RES]
 
 def job_created(handle: bytes) -> bytes:
     """``response(JOB_CREATED, handle)``, written out: one for each submit."""
-    return _JOB_CREATED + len(handle).to_bytes(4, "big") + handle
+    return b"%b%b%b" % (_JOB_CREATED, _size(len(handle)), handle)
 
 
 def job_assign_uniq(handle: bytes, function: bytes, unique: bytes, payload: bytes) -> bytes:
     """``response(JOB_ASSIGN_UNIQ, ...)``; copies ``payload`` once."""
-    head = b"\0".join((handle, function, unique, b""))
-    size_bytes = len(head) + len(payload)
-    return b"".join((_JOB_ASSIGN_UNIQ, size_bytes.to_bytes(4, "big"), head, payload))
+    size_bytes = len(handle) + len(function) + len(unique) + len(payload) + 3
+    return b"%b%b%b\0%b\0%b\0%b" % (
+        _JOB_ASSIGN_UNIQ,
+        _size(size_bytes),
+        handle,
+        function,
+        unique,
+        payload,
+    )
 
 
 def work(number: int, handle: bytes, data: bytes) -> bytes:
     """``response(number, handle, data)`` for the WORK_* packets; copies ``data`` once."""
     size_bytes = len(handle) + 1 + len(data)
-    return b"".join((_RESPONSE[number], size_bytes.to_bytes(4, "big"), handle, b"\0", data))
+    return b"%b%b%b\0%b" % (_RESPONSE[number], _size(size_bytes), handle, data)
 
 
 def echo_res(payload: bytes) -> bytes:
     """``response(ECHO_RES, payload)``; copies ``payload`` once."""
-    return b"".join((_ECHO_RES, len(payload).to_bytes(4, "big"), payload))
+    return b"%b%b%b" % (_ECHO_RES, _size(len(payload)), payload)
 
 
 def error(code: bytes, text: str) -> bytes:

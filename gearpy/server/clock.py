@@ -24,10 +24,11 @@ class SystemClock:
     """
 
     def __init__(self) -> None:
-        self._offset_s = time.time() - time.monotonic()
+        self._monotonic_s = time.monotonic  # looked up once: it is asked in every turn
+        self._offset_s = time.time() - self._monotonic_s()
 
     def now_s(self) -> float:
-        return self._offset_s + time.monotonic()
+        return self._offset_s + self._monotonic_s()
 
 
 def first_handle_number(now_s: float) -> int:

@@ -5,14 +5,15 @@ longer than to write many rows.  So what comes most often, a batch of jobs and n
 statement: a transaction by itself.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Final
+from typing import Final, TypeVar
 
 from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put
 
 Value = bytes | bytearray | str | int | float | None
 Statement = tuple[str, Sequence[Value]]
+_T = TypeVar("_T")
 
 # Any number of rows up to this has a statement of its own.  Beyond it there are a few sizes, filled
 # up with rows of this number, which are not written.  All fit into SQLite's cache of statements.
@@ -21,7 +22,8 @@ _ROWS_EACH: Final = 32
 _ROWS_BIG: Final = (48, 64, 96, 128, 192, 256, 384, 512)
 
 _PUT: Final = 'INSERT INTO jobs (number, handle, function, "unique", payload, priority, created_s'
-_PLAIN_PUT: Final = (_PUT + ") ", 7)
+_PLAIN_PUT: Final = _PUT + ") "
+_PLAIN_FIELDS: Final = 7  # of a Put: most have nothing in the others
 _FULL_PUT: Final = (_PUT + ", due_s, expire_s, reducer, options) ", 11)
 
 _CHANGE: Final = "REPLACE INTO lives (number, state, place, attempts, since_s"
@@ -60,28 +62,53 @@ def _blob(value: bytes) -> bytes | bytearray:
     return value if len(value) > _LARGE_BYTES else bytearray(value)
 
 
-def _puts(puts: Iterable[Put]) -> Iterator[Statement]:
-    plain: list[Sequence[Value]] = []
-    full: list[Sequence[Value]] = []
-    functions = _Names()
-    for put in puts:
-        number, handle, function, unique, payload, priority, created_s = put[:7]
-        values = (
-            number,
-            name_value(handle),
-            functions[function],
-            name_value(unique) if unique else "",
-            _blob(payload),
-            int(priority),
-            created_s,
-        )
-        due_s, expire_s, reducer, options = put[7:]
-        if due_s or expire_s or reducer or options:
-            full.append((*values, due_s, expire_s, name_value(reducer), name_value(options)))
-        else:
-            plain.append(values)
-    yield from _in_rows(*_PLAIN_PUT, plain)
-    yield from _in_rows(*_FULL_PUT, full)
+def _puts(puts: Sequence[Put]) -> Iterator[Statement]:
+    seldom = [put for put in puts if any(put[_PLAIN_FIELDS:])]
+    if seldom:
+        puts = [put for put in puts if not any(put[_PLAIN_FIELDS:])]
+    for start in range(0, len(puts), _ROWS_BIG[-1]):
+        yield _plain_puts(puts[start : start + _ROWS_BIG[-1]])
+    yield from _in_rows(*_FULL_PUT, [_full_put(put) for put in seldom])
+
+
+def _plain_puts(puts: Sequence[Put]) -> Statement:
+    """Jobs as most are, column by column: to bind a value takes as long as to write it.  So what
+    is the same in all rows is bound once, and a handle is made of its number."""
+    numbers, handles, functions, uniques, payloads, priorities, created_s = tuple(
+        zip(*puts, strict=True)
+    )[:_PLAIN_FIELDS]
+    columns = _Columns(numbers)
+    prefix = handles[0].removesuffix(b"%d" % numbers[0])
+    text = name_value(prefix)
+    usual = [b"%b%d" % (prefix, number) for number in numbers]
+    if isinstance(text, str) and list(handles) == usual:
+        columns.add_once(text, "? || column1")
+    else:
+        columns.add(handles, name_value)
+    columns.add_short(functions, _Names().__getitem__)
+    columns.add_short(uniques, name_value)
+    columns.add(payloads, _blob)
+    columns.add_short(priorities, int)
+    columns.add_short(created_s, float)
+    return columns.statement(_PLAIN_PUT)
+
+
+def _full_put(put: Put) -> Sequence[Value]:
+    number, handle, function, unique, payload, priority, created_s = put[:_PLAIN_FIELDS]
+    due_s, expire_s, reducer, options = put[_PLAIN_FIELDS:]
+    return (
+        number,
+        name_value(handle),
+        name_value(function),
+        name_value(unique),
+        _blob(payload),
+        int(priority),
+        created_s,
+        due_s,
+        expire_s,
+        name_value(reducer),
+        name_value(options),
+    )
 
 
 def _changes(changes: Iterable[Change]) -> Iterator[Statement]:
@@ -117,18 +144,57 @@ def _note(note: FunctionChange | PolicyChange | Mark) -> Statement:
 
 
 def _in_rows(beginning: str, columns: int, rows: list[Sequence[Value]]) -> Iterator[Statement]:
-    row = "(" + ",".join("?" * columns) + ")"
     for start in range(0, len(rows), _ROWS_BIG[-1]):
         some = rows[start : start + _ROWS_BIG[-1]]
-        count = len(some)
-        values: list[Value] = list(chain.from_iterable(some))
-        if count <= _ROWS_EACH:
-            yield beginning + "VALUES " + ",".join([row] * count), values
-            continue
-        size = next(size for size in _ROWS_BIG if size >= count)
-        values += [_NO_NUMBER] * (columns * (size - count))
-        every = ",".join([row] * size)
-        yield f"{beginning}SELECT * FROM (VALUES {every}) WHERE column1 <> {_NO_NUMBER}", values
+        table, padding = _table(columns, len(some))
+        yield f"{beginning}SELECT * FROM {table}", [*chain.from_iterable(some), *padding]
+
+
+def _table(columns: int, rows: int) -> tuple[str, list[Value]]:
+    """A table of so many rows for a statement, and the values to add to theirs."""
+    row = "(" + ",".join("?" * columns) + ")"
+    if rows <= _ROWS_EACH:
+        return "(VALUES " + ",".join([row] * rows) + ")", []
+    size = next(size for size in _ROWS_BIG if size >= rows)
+    every = ",".join([row] * size)
+    padding: list[Value] = [_NO_NUMBER] * (columns * (size - rows))
+    return f"(VALUES {every}) WHERE column1 <> {_NO_NUMBER}", padding
+
+
+class _Columns:
+    """A statement for rows that have much in common; the first column is their numbers."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._rows = len(numbers)
+        self._expressions = ["column1"]
+        self._once: list[Value] = []
+        self._columns: list[Iterable[Value]] = [numbers]
+
+    def add_once(self, value: Value, expression: str = "?") -> None:
+        """A column that is the same in all rows, or made of that."""
+        self._once.append(value)
+        self._expressions.append(expression)
+
+    def add(self, values: Sequence[_T], bound: Callable[[_T], Value]) -> None:
+        """A column; ``bound`` makes of a value what SQLite is given."""
+        self._columns.append(map(bound, values))
+        self._expressions.append(f"column{len(self._columns)}")
+
+    def add_short(self, values: Sequence[_T], bound: Callable[[_T], Value]) -> None:
+        """A column of short values that may all be the same."""
+        if values.count(values[0]) == len(values):
+            self.add_once(bound(values[0]))
+        else:
+            self.add(values, bound)
+
+    def statement(self, beginning: str) -> Statement:
+        """What writes them."""
+        table, padding = _table(len(self._columns), self._rows)
+        rows = chain.from_iterable(zip(*self._columns, strict=True))
+        return (
+            f"{beginning}SELECT {','.join(self._expressions)} FROM {table}",
+            [*self._once, *rows, *padding],
+        )
 
 
 class _Names(dict[bytes, str | bytes]):

@@ -3,12 +3,16 @@
 import os
 import sqlite3
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gearpy.engine.records import Batch, Mark
 from gearpy.errors import StoreFailed
+from gearpy.priority import Priority
 from gearpy.stores.base import Store
 from gearpy.stores.sqlite import SqliteStore
 from gearpy.testing.stores import (
@@ -68,6 +72,38 @@ def test_a_batch_of_any_length_is_written_whole(count: int, tmp_path: Path) -> N
         record for pair in zip(puts, changes, strict=True) for record in pair
     ]
     store.close()
+
+
+@given(
+    st.lists(
+        st.builds(
+            dict,
+            handle=st.sampled_from([None, None, None, b"another:%d", b"\xff:%d", b"\0:%d"]),
+            function=st.sampled_from([b"resize", b"resize", b"mail", b"\xff", b"a\0b"]),
+            unique=st.sampled_from([b"", b"", b"one", b"\xfe"]),
+            payload=st.sampled_from([b"", b"alike", b"\0\xff"]),
+            priority=st.sampled_from([Priority.NORMAL, Priority.NORMAL, Priority.CRITICAL]),
+            created_s=st.sampled_from([1e9, 1e9, 1.1, 0.0]),
+            due_s=st.sampled_from([0.0, 0.0, 0.0, 2e9]),
+            options=st.sampled_from([b"", b"", b"", b"{}"]),
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_what_jobs_of_a_batch_have_in_common_is_theirs_all_the_same(
+    wanted: list[dict[str, Any]],
+) -> None:
+    puts = []
+    for number, values in enumerate(wanted, 9):  # one digit, then two
+        handle = values["handle"] or b"H:%d"
+        values["handle"] = handle % number
+        puts.append(example_put(number, **values))
+    with TemporaryDirectory() as directory:
+        store = open_sqlite(Path(directory))
+        store.commit(Batch(puts=puts))
+        assert list(store.load()) == puts
+        store.close()
 
 
 @pytest.mark.parametrize("field", ["puts", "changes", "dones"])
