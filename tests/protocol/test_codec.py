@@ -143,6 +143,20 @@ def test_reference_reads_golden_bytes(name: str, magic: bytes) -> None:
     assert packet.fields == dict(zip(PACKETS[number].fields, fields, strict=True))
 
 
+@pytest.mark.parametrize("size_bytes", [0, 1, 989, 990, 991, 992, 1023, 1024, 1025, 70_000])
+def test_what_is_written_out_is_the_plain_response_at_every_size(size_bytes: int) -> None:
+    data, handle = b"d" * size_bytes, b"H:vm:1"
+    response = codec.response
+    assert codec.echo_res(data) == response(NUMBERS["ECHO_RES"], data)
+    assert codec.job_created(data) == response(NUMBERS["JOB_CREATED"], data)
+    assert codec.work(NUMBERS["WORK_DATA"], handle, data) == response(
+        NUMBERS["WORK_DATA"], handle, data
+    )
+    assert codec.job_assign_uniq(handle, b"resize", b"u", data) == response(
+        NUMBERS["JOB_ASSIGN_UNIQ"], handle, b"resize", b"u", data
+    )
+
+
 def test_replies_that_are_written_out() -> None:
     number = NUMBERS["WORK_DATA"]
 

@@ -208,3 +208,11 @@ def test_it_says_how_much_room_there_is(tmp_path: Path) -> None:
     assert free_bytes is not None
     assert free_bytes > 0
     store.close()
+
+
+def test_a_handle_that_is_no_text_is_kept_as_a_blob(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "jobs.db", synced=False)
+    store.commit(Batch(puts=[example_put(number, handle=b"\0:%d" % number) for number in (1, 2)]))
+    kinds = store._connection.execute("SELECT DISTINCT typeof(handle) FROM jobs").fetchall()
+    assert kinds == [(b"blob",)]
+    store.close()
