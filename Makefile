@@ -18,7 +18,7 @@ install: .venv/installed  ## .venv with gearpy-server, gearpy and what the tests
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "this Python can't make virtual environments: install the Debian package python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[examples,dev,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[web,examples,dev,bench]'
 	@touch $@
 
 # Sources that changed are compiled again; what was compiled before them must not run meanwhile.
@@ -53,7 +53,8 @@ test: install  ## all tests, as many at a time as there are processors
 # The rest of the tests is about what is never compiled; make compile test runs them all.
 test-compiled: compile  ## the tests of the packet path, on its compiled form; then plain Python again
 	trap 'rm -f $(COMPILED)' EXIT; $(BIN)/pytest -n auto tests/test_forms.py tests/protocol \
-		tests/engine tests/broker tests/server tests/stores tests/simulation tests/crash tests/compat
+		tests/engine tests/broker tests/server tests/stores tests/simulation tests/crash tests/compat \
+		tests/web
 
 simulate: install  ## the whole server in a simulated world: SEEDS=0-9999, or SEEDS=1234 STORY=1
 	$(BIN)/python -m gearpy.testing.simulation --seeds $(or $(SEEDS),0-999) $(if $(STORY),--story)

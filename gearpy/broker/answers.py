@@ -71,7 +71,7 @@ def whole_job_table(job: JobStatistics) -> Table:
     table = job_table(job, _ERROR_CHARACTERS_MAX) | payload_table(job, BYTES_MAX)
     if job.result is not None:
         table["result_bytes"] = len(job.result)
-        table |= _content("result", job.result, BYTES_MAX)
+        table |= content("result", job.result, BYTES_MAX)
     table["log"] = [_attempt_table(attempt) for attempt in job.log]
     return table
 
@@ -80,7 +80,7 @@ def payload_table(job: JobStatistics, bytes_max: int) -> Table:
     """A job's payload, as far as there is room for it."""
     if job.payload is None:
         return {"payload_on_disk": True}
-    return _content("payload", job.payload, bytes_max)
+    return content("payload", job.payload, bytes_max)
 
 
 def _attempt_table(attempt: AttemptStatistics) -> Table:
@@ -148,7 +148,7 @@ def _cut(text: str, characters_max: int) -> str:
     return text if len(text) <= characters_max else text[:characters_max] + " ... (cut)"
 
 
-def _content(name: str, data: bytes, bytes_max: int) -> Table:
+def content(name: str, data: bytes, bytes_max: int) -> Table:
     """Bytes that may be anything: as text if they are text, else in base64."""
     table: Table = {}
     shown = data

@@ -79,8 +79,22 @@ class Operations:
 
         Raises InvalidArgument, ArgumentTooLarge, JobNotFound, and what the engine's verbs raise.
         """
+        if len(request) > REQUEST_BYTES_MAX:
+            raise ArgumentTooLarge(
+                f"an operator's request has at most {REQUEST_BYTES_MAX:,} bytes; this one has"
+                f" {len(request):,}"
+            )
+        try:
+            table = unpacked("the request", request)
+        except MalformedPacket as error:  # the packet is sound: the connection may go on
+            raise InvalidArgument(str(error)) from None
+        answer, ticket = self.perform(table)
+        return packed(answer), ticket
+
+    def perform(self, request: Table) -> tuple[Table, int]:
+        """The same for a request that is a table already, which is used up."""
         verb, fields = _read(request)
-        answer = packed(verb.handler(self, **fields))
+        answer = verb.handler(self, **fields)
         return answer, self._broker.gate.written if verb.writes else 0
 
     # ---- what there is
@@ -322,16 +336,7 @@ class _Verb(NamedTuple):
     writes: bool = False
 
 
-def _read(request: bytes) -> tuple[_Verb, dict[str, Any]]:
-    if len(request) > REQUEST_BYTES_MAX:
-        raise ArgumentTooLarge(
-            f"an operator's request has at most {REQUEST_BYTES_MAX:,} bytes; this one has"
-            f" {len(request):,}"
-        )
-    try:
-        table = unpacked("the request", request)
-    except MalformedPacket as error:  # the packet is sound: the connection may go on
-        raise InvalidArgument(str(error)) from None
+def _read(table: Table) -> tuple[_Verb, dict[str, Any]]:
     name = table.pop("do", None)
     verb = VERBS.get(name) if isinstance(name, str) else None
     if verb is None:

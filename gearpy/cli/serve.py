@@ -12,7 +12,7 @@ import click
 from gearpy.errors import CannotListen, SettingError
 from gearpy.server import log
 from gearpy.server.collector import tune_collector
-from gearpy.server.server import Server
+from gearpy.server.server import ServeBeside, Server
 from gearpy.server.settings import (
     FIELDS,
     NONE,
@@ -103,7 +103,20 @@ async def _serve(settings: Settings, report: "_Report") -> int:
     store = None
     if settings.journal_file:
         store = SqliteStore(settings.journal_file, synced=settings.durability != NONE)
-    return await Server(settings, store).run(report.started)
+    server = Server(settings, store, serve_http=_http() if settings.http else None)
+    return await server.run(report.started)
+
+
+def _http() -> ServeBeside:
+    """Imports what HTTP takes, which nobody else needs.  Raises SettingError if it is not there."""
+    try:
+        from gearpy.web.serving import serve_http
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"--http takes what gearpy[web] brings, and there is no {error.name}:"
+            " pip install 'gearpy[web]'"
+        ) from None
+    return serve_http
 
 
 def _run(main: Coroutine[Any, Any, int]) -> int:

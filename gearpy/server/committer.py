@@ -10,6 +10,8 @@ from typing import Final, NamedTuple, final
 
 from gearpy.broker.broker import Broker
 from gearpy.broker.gate import Work
+from gearpy.engine.statistics import Histogram, HistogramStatistics
+from gearpy.server.clock import Clock
 from gearpy.stores.base import Store
 
 logger = logging.getLogger("gearpy.server")
@@ -27,6 +29,7 @@ class Done(NamedTuple):
 
     payloads: dict[int, bytes]
     free_bytes: int | None  # None: it did not look, or nobody knows
+    commit_s: float | None = None  # how long that took; None: there was nothing to commit
     error: BaseException | None = None
 
 
@@ -59,6 +62,7 @@ class Committer:
         broker: Broker,
         opened: Callable[[], None],
         failed: Callable[[BaseException], None],
+        clock: Clock,
         interval_s: float = 0.0,
         reserve_bytes: int = 0,
     ) -> None:
@@ -69,6 +73,8 @@ class Committer:
         self._failed = failed
         self._patience_s = interval_s or _COMPANY_S
         self._reserve_bytes = reserve_bytes
+        self._now_s = clock.now_s
+        self._commits = Histogram()
         self._loop = asyncio.get_running_loop()
         # The thread's only queue; an executor's futures would cost a third of a small commit.
         self._orders: SimpleQueue[tuple[_Order, _Then] | None] = SimpleQueue()
@@ -80,6 +86,10 @@ class Committer:
         self._pause: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
         self._glanced: asyncio.TimerHandle | None = None  # room was seen, and counts until it rings
+
+    def statistics(self) -> HistogramStatistics:
+        """How long commits took, what they wait for the disk included."""
+        return self._commits.snapshot()
 
     def wake(self) -> None:
         """Starts if there is something to do and nothing under way."""
@@ -113,14 +123,17 @@ class Committer:
             try:
                 done = do()
             except BaseException as error:
-                done = Done({}, None, error)
+                done = Done({}, None, error=error)
             self._loop.call_soon_threadsafe(then, done)
 
     def _do(self, work: Work, looks: bool) -> Done:
+        commit_s = None
         if work.batch is not None:
+            began_s = self._now_s()
             self._store.commit(work.batch)
+            commit_s = self._now_s() - began_s
         payloads = self._store.payloads(work.wanted, _FETCH_BYTES_MAX) if work.wanted else {}
-        return Done(payloads, self._store.free_bytes() if looks else None)
+        return Done(payloads, self._store.free_bytes() if looks else None, commit_s)
 
     def _see_room(self) -> Done:
         return Done({}, self._store.free_bytes())
@@ -132,6 +145,8 @@ class Committer:
         self._done.set()
         if not self._succeeded(done):
             return
+        if done.commit_s is not None:
+            self._commits.add(done.commit_s)
         self._opened()  # first, as it tells the engine the time
         self._gate.open(work.ticket)
         if work.wanted:

@@ -77,6 +77,21 @@ def bind(settings: Settings) -> list[Listener]:
     return bound
 
 
+def bind_http(settings: Settings) -> list[Listener]:
+    """Binds the address of ``--http``.  Raises CannotListen, with nothing left bound."""
+    return _bind_tcp(*read_http_address(settings.http), settings)
+
+
+def read_http_address(address: str) -> tuple[str, int]:
+    """Host and port of an address that the settings have checked.
+
+    >>> read_http_address("[::1]:4780")
+    ('::1', 4780)
+    """
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def read_listen_address(address: str) -> tuple[str, int | None]:
     """Host and port of ``host``, ``host:port``, ``::1`` or ``[::1]:port``.  Raises SettingError."""
     host, colon, port = address.rpartition(":")

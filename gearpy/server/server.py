@@ -8,20 +8,22 @@ import random
 import resource
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Final, final
 
 from gearpy.broker.broker import Broker, Facts, Limits
 from gearpy.engine.policy import PolicyBook
 from gearpy.engine.rules import Rules
+from gearpy.engine.statistics import HistogramStatistics
 from gearpy.errors import SettingError
 from gearpy.server import listeners, log
 from gearpy.server.clock import Clock, LocalCalendar, SystemClock, first_handle_number
 from gearpy.server.committer import Committer
 from gearpy.server.connections import Connections
 from gearpy.server.host import LoggingHost
+from gearpy.server.listeners import Listener
 from gearpy.server.settings import COMMIT, PREFIX_BYTES_MAX, Settings, why_ignored
 from gearpy.server.turns import Turns
 from gearpy.stores.base import Store
@@ -34,6 +36,10 @@ EXIT_COMMIT_FAILED: Final = 3
 
 _CLOSE_S: Final = 5.0  # how long connections get to take their last bytes
 _SPARE_DESCRIPTORS: Final = 32  # for listeners, the log, the event loop
+
+
+# Serves beside the Gearman port, in the same event loop, on these sockets.
+ServeBeside = Callable[["Server", Sequence[Listener]], AbstractAsyncContextManager[None]]
 
 
 @final
@@ -77,6 +83,8 @@ class Server:
     jobs are kept in memory only.  Make it inside the event loop and use it once:
     ``await Server(settings).run()``.
 
+    ``serve_http`` serves on the address of the setting ``http``, if there is one.
+
     ``embedded`` is for a process that does other things, too: its signals and limits are left as
     they are.
     """
@@ -87,15 +95,18 @@ class Server:
         store: Store | None = None,
         clock: Clock | None = None,
         *,
+        serve_http: ServeBeside | None = None,
         embedded: bool = False,
     ) -> None:
         self.settings = settings
         self.addresses: list[str] = []
+        self.http_addresses: list[str] = []
         self.wishes = Wishes()
         self._store = store
         self._connections_max = settings.max_connections
+        self._serve_http = serve_http
         self._embedded = embedded
-        clock = clock or SystemClock()
+        self.clock = clock = clock or SystemClock()
         now_s = clock.now_s()
         self.broker = Broker(
             limits=Limits(
@@ -135,6 +146,7 @@ class Server:
                 self.broker,
                 self._begin_turn,
                 self.wishes.fail,
+                clock,
                 settings.commit_interval_s,
                 settings.disk_reserve,
             )
@@ -165,6 +177,9 @@ class Server:
             listening = listeners.bind(settings)
             for listener in listening:
                 stack.callback(listener.close)
+            http = [] if self._serve_http is None else listeners.bind_http(settings)
+            for listener in http:
+                stack.callback(listener.close)
             if settings.pid_file:
                 write_pid_file(settings.pid_file)
                 stack.callback(listeners.remove, settings.pid_file)
@@ -186,10 +201,15 @@ class Server:
                 # Before the connections: then what workers hold stays theirs in the journal, and
                 # goes to the front of its queue when the server is back.
                 stack.push_async_callback(self._committer.close)
+            if self._serve_http is not None:
+                serving = self._serve_http(self, http)
+                await stack.enter_async_context(serving)
             servers = [
                 await listener.serve(connections.accept, settings.backlog) for listener in listening
             ]
             self.addresses = [listener.address for listener in listening]
+            scheme = "https" if settings.http_cert else "http"
+            self.http_addresses = [f"{scheme}://{listener.address}" for listener in http]
             line = self.describe()
             if settings.syslog or settings.log_file != "stderr":
                 logger.info("%s", line)  # whoever reads stderr has it from stdout
@@ -201,6 +221,10 @@ class Server:
         logger.info("stopped")
         return self.wishes.exit_code
 
+    def commits(self) -> HistogramStatistics | None:
+        """How long the journal's commits took; None: there is no journal."""
+        return None if self._committer is None else self._committer.statistics()
+
     def describe(self) -> str:
         """One line: version, addresses, journal or none, limits."""
         settings = self.settings
@@ -208,8 +232,11 @@ class Server:
         if self._store is not None:
             where = settings.journal_file or type(self._store).__name__
             journal = f"journal {where}, durability {settings.durability}"
+        addresses = ", ".join(self.addresses)
+        if self.http_addresses:
+            addresses += f"; {', '.join(self.http_addresses)}"
         return (
-            f"gearpy-server {version_and_form()} on {', '.join(self.addresses)}; {journal}; limits:"
+            f"gearpy-server {version_and_form()} on {addresses}; {journal}; limits:"
             f" payload {settings.max_payload:,} bytes, {self._connections_max:,} connections,"
             f" {settings.max_output:,} bytes waiting for a peer"
         )

@@ -7,6 +7,7 @@ are made from here.  Only policies stand in the file alone: its tables ``[functi
 """
 
 import dataclasses
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -181,6 +182,14 @@ def queue_type(value: Any) -> str:
             " --libsqlite3-db): another queue would lose what you trust to it"
         )
     return kind
+
+
+def http_address(value: Any) -> str:
+    """Where HTTP is served."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\s]+):(\d{1,5})", str(value))
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("an address and a port, like 127.0.0.1:4780, [::1]:4780 or localhost:4780")
+    return str(value)
 
 
 COMMIT: Final = "commit"
@@ -439,6 +448,37 @@ class Settings:
         "FORM",
     )
 
+    http: str = setting(
+        "",
+        "--http",
+        "Serve HTTP on this address, too: an API in JSON, metrics, health.  Takes what "
+        "gearpy[web] brings.",
+        http_address,
+        "HOST:PORT",
+    )
+    http_token: str = setting(
+        "",
+        "--http-token",
+        "What HTTP requests must bring to be let in: as a bearer token, or as the password of any "
+        "user.  Better in GEARPY_HTTP_TOKEN or the file: others can see a command line.",
+        text,
+        "TOKEN",
+    )
+    http_cert: str = setting(
+        "",
+        "--http-cert",
+        "Serve HTTPS, with the certificate (chain) in this PEM file.",
+        text,
+        "FILE",
+    )
+    http_key: str = setting(
+        "",
+        "--http-key",
+        "The key of that certificate, unless it is in the same file.",
+        text,
+        "FILE",
+    )
+
     @property
     def ignored(self) -> tuple[str, ...]:
         """The names of settings that were given and have no meaning here."""
@@ -533,11 +573,38 @@ def _check_together(settings: Settings) -> None:
         raise SettingError(
             "--durability is given without --journal FILE: in memory only, no job is durable"
         )
+    for name in ("http_token", "http_cert", "http_key"):
+        if name in settings.given and not settings.http:
+            raise SettingError(f"--{key_of(name)} is given without --http HOST:PORT")
+    if settings.http_key and not settings.http_cert:
+        raise SettingError("--http-key is given without --http-cert FILE")
+    if settings.http and not (settings.http_token or settings.http_cert):
+        host = settings.http.rpartition(":")[0]
+        if not is_loopback(host):
+            raise SettingError(
+                f"--http {settings.http} is open to other machines, and whoever reaches it could"
+                " read and cancel all jobs: give --http-token TOKEN or --http-cert FILE, or listen"
+                " on 127.0.0.1"
+            )
     if settings.max_output < settings.max_payload:
         raise SettingError(
             f"--max-output is {settings.max_output:,} bytes and --max-payload"
             f" {settings.max_payload:,}: the largest packet must fit into what may wait for a peer"
         )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on this host.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("[::1]"), is_loopback("localhost")
+    (True, True, True)
+    >>> is_loopback("0.0.0.0"), is_loopback("10.1.2.3"), is_loopback("localhost.example.org")
+    (False, False, False)
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _read_file(path: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 _STOP_S: Final = 30.0
+_HTTP: Final = re.compile(r"https?://127\.0\.0\.1:\d+")
 _ADDRESS: Final = re.compile(r" on [^;]*?127\.0\.0\.1:(\d+)")
 
 
@@ -71,6 +72,13 @@ class ServerProcess:
     def address(self) -> str:
         """Host and port, as clients take them."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        """Where it speaks HTTP, if it was given ``--http 127.0.0.1:0``."""
+        found = _HTTP.search(self.start_line)
+        assert found is not None, "it was started with --http"
+        return found[0]
 
     @property
     def pid(self) -> int:

@@ -52,6 +52,7 @@ def test_every_setting_can_be_a_variable() -> None:
         "daemon": "no",
         "pid_file": "/tmp/x",
         "unix": "/tmp/x",
+        "http": "[::1]:4780",
         "user": "x",
     }
     environment = {variable_of(name): values.get(name, "1") for name in FIELDS}
@@ -114,6 +115,37 @@ def test_what_has_no_meaning_is_named_even_with_its_default() -> None:
 
 def test_what_may_wait_for_a_peer_holds_the_largest_packet() -> None:
     assert "must fit into what may wait" in refusal({"max_output": "1M"})
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:80", "127.9.9.9:0", "[::1]:4780", "localhost:4780", "LocalHost:1"]
+)
+def test_http_on_this_machine_needs_no_token(address: str) -> None:
+    assert load({"http": address}, {}, None).http == address
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:80", "[::]:4780", "10.0.0.1:80", "example.org:80", "localhost.local:80"]
+)
+def test_http_for_other_machines_needs_a_token_or_tls(address: str) -> None:
+    sentence = refusal({"http": address})
+    assert f"--http {address} is open to other machines" in sentence
+    assert "--http-token" in sentence
+    assert load({"http": address, "http_token": "x"}, {}, None).http == address
+    assert load({"http": address, "http_cert": "x.pem"}, {}, None).http == address
+
+
+@pytest.mark.parametrize(
+    "address", ["", "4780", ":4780", "localhost", "::1:80", "a:65536", "a b:1"]
+)
+def test_an_address_for_http_has_a_host_and_a_port(address: str) -> None:
+    assert "an address and a port" in refusal({"http": address})
+
+
+@pytest.mark.parametrize("name", ["http_token", "http_cert", "http_key"])
+def test_what_is_said_of_http_needs_http(name: str) -> None:
+    assert "is given without --http" in refusal({name: "x"})
+    assert "without --http-cert" in refusal({"http": "localhost:1", "http_key": "x"})
 
 
 def test_every_setting_is_read_somewhere() -> None:

@@ -1,0 +1,243 @@
+"""The routes of the API: each reads a request, asks the desk once, and answers."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from gearpy.broker.answers import content
+from gearpy.engine.job import JobState
+from gearpy.protocol.codec import packed
+from gearpy.web import models
+from gearpy.web.desk import Desk, Table
+from gearpy.web.problems import MEDIA_TYPE, Problem
+
+_Function = Annotated[str | None, Query(description="A name, or a pattern like image.*")]
+_States = Annotated[list[JobState] | None, Query(alias="state", description="One or more.")]
+_Age = Annotated[float | None, Query(description="Seconds since its submit, or its end.")]
+_Limit = Annotated[int | None, Query(description="How many, at most.")]
+_Offset = Annotated[int | None, Query(description="What an answer before had as next.")]
+
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "Why that can't be done.",
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+}
+
+
+def answer(table: Table, status: int = HTTPStatus.OK) -> Response:
+    """A table as JSON: names may hold any bytes (see ``codec.packed``)."""
+    return Response(packed(table), status, media_type="application/json")
+
+
+def _said(**fields: object) -> Table:
+    """The fields that somebody gave a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def api(desk: Desk) -> APIRouter:
+    """All routes."""
+    router = APIRouter(prefix="/api", responses=_PROBLEMS)
+    _jobs(router, desk)
+    _functions(router, desk)
+    _server(router, desk)
+    return router
+
+
+async def _submit(desk: Desk, wishes: models.JobWishes, function: str, data: bytes) -> Response:
+    order = wishes.order(function, data)
+    if wishes.wait_s is None:
+        handle = await desk.submit(order)
+        location = f"/api/jobs/{quote(handle, safe=':')}"
+        accepted = answer({"handle": handle, "location": location}, HTTPStatus.ACCEPTED)
+        accepted.headers["Location"] = location
+        return accepted
+    ended = await desk.run(order, wishes.wait_s)
+    result = content("result", ended.result, len(ended.result))
+    return answer({"handle": ended.handle, "outcome": ended.outcome, **result})
+
+
+_SUBMITTED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": models.Result, "description": "A foreground job ended, well or badly."},
+    202: {"model": models.Accepted, "description": "A background job was taken."},
+}
+
+
+def _jobs(router: APIRouter, desk: Desk) -> None:
+    @router.post("/jobs", tags=["jobs"], status_code=202, responses=_SUBMITTED)
+    async def submit(submission: models.Submission) -> Response:
+        """Has a job done: in the background, or in the foreground with ``wait_s``."""
+        return await _submit(desk, submission, submission.function, submission.payload())
+
+    @router.get("/jobs", tags=["jobs"], responses={200: {"model": models.Jobs}})
+    async def jobs(
+        function: _Function = None,
+        states: _States = None,
+        older_than_s: _Age = None,
+        younger_than_s: _Age = None,
+        limit: _Limit = None,
+        offset: _Offset = None,
+    ) -> Response:
+        """Jobs, unfinished ones first; without ``state`` those only."""
+        said = _said(
+            function=function,
+            states=states,
+            older_than_s=older_than_s,
+            younger_than_s=younger_than_s,
+            limit=limit,
+            offset=offset,
+        )
+        return answer(await desk.operate("jobs", **said))
+
+    @router.get("/jobs/{handle}", tags=["jobs"], responses={200: {"model": models.OneJob}})
+    async def job(handle: str) -> Response:
+        """A job: its state, progress, attempts, payload and result, as far as they are kept."""
+        return answer(await desk.operate("job", handle=handle))
+
+    for verb, says in (
+        ("cancel", "Ends an unfinished job; its clients hear that it failed."),
+        ("retry", "Runs a job now that ended badly or waits for its time."),
+        ("purge", "Forgets a dead letter, or a finished job that is kept."),
+    ):
+        _on_jobs(router, desk, verb, says)
+
+
+def _on_jobs(router: APIRouter, desk: Desk, verb: str, says: str) -> None:
+    answers: dict[int | str, dict[str, Any]] = {200: {"model": models.Count}}
+
+    async def on_one(handle: str) -> Response:
+        return answer(await desk.operate(verb, handle=handle))
+
+    async def on_many(selection: models.Selection) -> Response:
+        return answer(await desk.operate(verb, **selection.model_dump(exclude_none=True)))
+
+    router.post(
+        f"/jobs/{{handle}}/{verb}",
+        tags=["jobs"],
+        name=f"{verb}_job",
+        description=says,
+        responses=answers,
+    )(on_one)
+    router.post(
+        f"/jobs/{verb}",
+        tags=["jobs"],
+        name=f"{verb}_jobs",
+        description=f"{says}  The same with all that are meant, a thousand at a time.",
+        responses=answers,
+    )(on_many)
+
+
+def _functions(router: APIRouter, desk: Desk) -> None:
+    @router.get("/functions", tags=["functions"], responses={200: {"model": models.Functions}})
+    async def functions(
+        function: _Function = None, limit: _Limit = None, offset: _Offset = None
+    ) -> Response:
+        """Functions with their jobs, workers, counts and policies."""
+        said = _said(function=function, limit=limit, offset=offset)
+        return answer(await desk.operate("functions", **said))
+
+    @router.post(
+        "/functions/{function:path}/jobs",
+        tags=["jobs"],
+        status_code=202,
+        responses=_SUBMITTED,
+        openapi_extra={
+            "requestBody": {
+                "description": "The payload, as it is.",
+                "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+            }
+        },
+    )
+    async def submit_raw(
+        request: Request,
+        function: str,
+        unique: str = "",
+        priority: models.PriorityName = "normal",
+        delay_s: float | None = None,
+        attempts: int | None = None,
+        timeout_s: float | None = None,
+        expires_s: float | None = None,
+        wait_s: Annotated[float | None, Query(gt=0, le=models.WAIT_S_MAX)] = None,
+    ) -> Response:
+        """Has a job done whose payload is the body of the request."""
+        wishes = models.JobWishes(
+            unique=unique,
+            priority=priority,
+            delay_s=delay_s,
+            attempts=attempts,
+            timeout_s=timeout_s,
+            expires_s=expires_s,
+            wait_s=wait_s,
+        )
+        return await _submit(desk, wishes, function, await request.body())
+
+    for verb, says in (
+        ("pause", "Gives out no jobs of the function any more."),
+        ("drain", "Takes no new jobs of the function any more."),
+        ("resume", "Takes jobs and gives them out again."),
+    ):
+        _on_functions(router, desk, verb, says)
+
+    @router.post(
+        "/functions/{function:path}/clear",
+        tags=["functions"],
+        responses={200: {"model": models.Count}},
+    )
+    async def clear(function: str) -> Response:
+        """Cancels the jobs that wait, a thousand at a time: again while ``next`` is not null."""
+        states = ["queued", "delayed", "retrying"]
+        return answer(await desk.operate("cancel", function=function, states=states))
+
+    policy_path = "/functions/{function:path}/policy"
+
+    @router.get(policy_path, tags=["policies"], responses={200: {"model": models.OnePolicy}})
+    async def policy(function: str) -> Response:
+        """The policy that counts for a function, patterns included."""
+        return answer(await desk.operate("policy", function=function))
+
+    @router.put(policy_path, tags=["policies"], responses={200: {"model": models.PolicySet}})
+    async def set_policy(function: str, policy: models.PolicyTable) -> Response:
+        """Sets the policy of a function, or of all that match a pattern."""
+        table = policy.model_dump(exclude_none=True)
+        return answer(await desk.operate("set-policy", function=function, policy=table))
+
+    @router.delete(policy_path, tags=["policies"], responses={200: {"model": models.PolicySet}})
+    async def take_back_policy(function: str) -> Response:
+        """Takes a policy back; what the settings say counts again."""
+        return answer(await desk.operate("set-policy", function=function, policy=None))
+
+    @router.get("/policies", tags=["policies"], responses={200: {"model": models.Policies}})
+    async def policies() -> Response:
+        """All policies, and where they come from."""
+        return answer(await desk.operate("policies"))
+
+
+def _on_functions(router: APIRouter, desk: Desk, verb: str, says: str) -> None:
+    async def on_function(function: str) -> Response:
+        return answer(await desk.operate(verb, function=function))
+
+    router.post(
+        f"/functions/{{function:path}}/{verb}",
+        tags=["functions"],
+        name=f"{verb}_function",
+        description=f"{says}  A pattern means all functions that match it.",
+        responses={200: {"model": models.Steered}},
+    )(on_function)
+
+
+def _server(router: APIRouter, desk: Desk) -> None:
+    @router.get("/workers", tags=["server"], responses={200: {"model": models.Workers}})
+    async def workers(
+        group: str | None = None, limit: _Limit = None, offset: _Offset = None
+    ) -> Response:
+        """The connections of workers: what they can do, and what they run."""
+        said = _said(group=group, limit=limit, offset=offset)
+        return answer(await desk.operate("workers", **said))
+
+    @router.get("/statistics", tags=["server"], responses={200: {"model": models.ServerTable}})
+    async def statistics() -> Response:
+        """The server, and what it counted since its start."""
+        return answer(await desk.operate("server"))

@@ -1,0 +1,194 @@
+"""The engine's verbs as coroutines: each returns once what it did is durable."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, Final, final
+
+from gearpy.broker.broker import Broker
+from gearpy.engine.job import DATA, EXCEPTION, Job, Outcome, Report
+from gearpy.engine.options import read_options
+from gearpy.engine.peers import Client
+from gearpy.errors import InvalidArgument, PayloadTooLarge
+from gearpy.protocol.codec import decoded, encoded, packed
+from gearpy.server.turns import Turns
+
+Table = dict[str, object]
+
+_OWN_BYTES: Final = 1024  # of a packet with a payload beside it, at most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job that somebody wants done.
+
+    ``options`` are those of SUBMIT_JOB_OPTIONS, by name; None stands for what is not said.
+    """
+
+    function: str
+    payload: bytes
+    unique: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended: its handle, and what its worker gave, data that came before included."""
+
+    handle: str
+    outcome: Outcome
+    result: bytes
+
+
+@final
+class NotInTime(Exception):
+    """The job did not end in the time that its client wanted to wait."""
+
+    def __init__(self, handle: str) -> None:
+        super().__init__(handle)
+        self.handle = handle
+
+
+@final
+class Desk:
+    """A broker for those who call it in its own event loop, without a connection of Gearman's."""
+
+    def __init__(self, broker: Broker, turns: Turns) -> None:
+        self._broker = broker
+        self._engine = broker.engine
+        self._gate = broker.gate
+        self._turns = turns
+
+    def why_not_ready(self) -> str:
+        """Why no job would be taken now; empty if jobs are."""
+        if self._engine.draining:
+            return "the server is shutting down"
+        if self._engine.journal_full:
+            return "the disk of the journal is nearly full"
+        return ""
+
+    async def operate(self, do: str, **fields: object) -> Table:
+        """Does what an operator asks for: see ``broker.operations``.
+
+        Raises what the operations raise.
+        """
+        self._turns.begin()
+        answer, ticket = self._broker.operations.perform({"do": do, **fields})
+        await self._durable(ticket)
+        return answer
+
+    async def submit(self, order: Order) -> str:
+        """Takes a background job and returns its handle.  Raises what ``Engine.submit`` raises."""
+        self._turns.begin()
+        job = self._take(None, order)
+        await self._durable(job.ticket)
+        return decoded(job.handle)
+
+    async def run(self, order: Order, wait_s: float) -> Ended:
+        """Takes a foreground job and waits for its end.
+
+        Raises NotInTime after ``wait_s`` seconds, PayloadTooLarge if it gives more than a packet
+        may hold, and what ``Engine.submit`` raises.  Whoever is
+        cancelled meanwhile does not wait any more; then, and after NotInTime, a job that is still
+        queued is dropped.
+        """
+        self._turns.begin()
+        watcher = _Watcher(self._broker.limits.payload_bytes_max)
+        client = Client(watcher)
+        handle = decoded(self._take(client, order).handle)
+        try:
+            async with asyncio.timeout(wait_s):
+                outcome = await watcher.ended
+        except TimeoutError:
+            raise NotInTime(handle) from None
+        finally:
+            if client.watching:
+                self._turns.begin()
+                self._engine.leave(client)
+        return Ended(handle, outcome, bytes(watcher.result))
+
+    def _take(self, client: Client | None, order: Order) -> Job:
+        if not order.function:
+            raise InvalidArgument("the job has no function: say which one is to do it")
+        self._check_size(order)
+        options = read_options(packed(order.options))
+        return self._engine.submit(
+            client,
+            _name("function", order.function),
+            _name("unique", order.unique),
+            order.payload,
+            options.priority,
+            options.due_s or 0.0,
+            b"",
+            options,
+        )
+
+    def _check_size(self, order: Order) -> None:
+        """A worker must be able to take its assignment, and a client to submit what it gets."""
+        limit_bytes = self._broker.limits.payload_bytes_max - _OWN_BYTES
+        if len(order.payload) > limit_bytes:
+            raise PayloadTooLarge(
+                f"the data has {len(order.payload):,} bytes; this server takes {limit_bytes:,}"
+            )
+
+    async def _durable(self, ticket: int) -> None:
+        if not self._gate.is_durable(ticket):
+            receipt = _Receipt(ticket)
+            self._gate.wait(receipt)
+            await receipt.durable
+
+
+def _name(what: str, value: str) -> bytes:
+    try:
+        return encoded(what, value)
+    except UnicodeEncodeError:
+        raise InvalidArgument(
+            f"{what} holds half a character, which nothing can stand for"
+        ) from None
+
+
+@final
+class _Receipt:
+    """Waits behind the gate."""
+
+    def __init__(self, ticket: int) -> None:
+        self._ticket = ticket
+        self.durable = asyncio.get_running_loop().create_future()
+
+    def release(self, durable: int) -> bool:
+        if self._ticket > durable and not self.durable.done():
+            return True
+        if not self.durable.done():
+            self.durable.set_result(None)
+        return False
+
+
+@final
+class _Watcher:
+    """A client that waits for one job, and takes so many bytes of what it gives."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.result = bytearray()
+        self._bytes_max = bytes_max
+
+    def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
+        if report is DATA:
+            self._take(data)
+
+    def job_ended(self, job: Job, outcome: Outcome, data: bytes, copies: int) -> None:
+        if outcome is EXCEPTION:
+            self.result.clear()
+        self._take(data)
+        if not self.ended.done():
+            self.ended.set_result(outcome)
+
+    def _take(self, data: bytes) -> None:
+        if self.ended.done():
+            return
+        if len(self.result) + len(data) <= self._bytes_max:
+            self.result += data
+            return
+        self.result.clear()
+        self.ended.set_exception(
+            PayloadTooLarge(f"the result has more than {self._bytes_max:,} bytes: too much to keep")
+        )

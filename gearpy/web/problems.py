@@ -1,0 +1,120 @@
+"""What went wrong, as ``application/problem+json`` (RFC 9457): a sentence, and a code to act on."""
+
+import logging
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+
+from gearpy.errors import (
+    ArgumentTooLarge,
+    FunctionDraining,
+    JobNotFound,
+    JournalFull,
+    PayloadTooLarge,
+    PeerError,
+    QueueFull,
+    ShuttingDown,
+    TooManyFunctions,
+)
+from gearpy.protocol.codec import packed
+from gearpy.web.desk import NotInTime
+
+log: Final = logging.getLogger("gearpy.web")
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+_STATUS: Final[dict[type[PeerError], HTTPStatus]] = {
+    ArgumentTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    JobNotFound: HTTPStatus.NOT_FOUND,
+    FunctionDraining: HTTPStatus.CONFLICT,
+    QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyFunctions: HTTPStatus.SERVICE_UNAVAILABLE,
+    ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
+    JournalFull: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+class Problem(BaseModel):
+    """Why a request could not be granted."""
+
+    status: int = Field(description="The HTTP status.")
+    title: str = Field(description="What the HTTP status says.")
+    detail: str = Field(description="A sentence for the person who reads it.")
+    code: str = Field(description="A word for the program that reads it, as in Gearman's ERROR.")
+    handle: str | None = Field(
+        default=None, description="The job that it is about, where there is one."
+    )
+
+
+def problem(status: int, detail: str, code: str = "", **more: str) -> Response:
+    """The response that says so."""
+    known = HTTPStatus(status)
+    code = code or known.name
+    table = {"status": status, "title": known.phrase, "detail": detail, "code": code, **more}
+    return Response(packed(table), status, media_type=MEDIA_TYPE)
+
+
+def tell_problems(app: FastAPI) -> None:
+    """Has everything that goes wrong in an application told as a problem."""
+
+    @app.exception_handler(PeerError)
+    async def refused(request: Request, error: PeerError) -> Response:
+        status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+        return problem(status, str(error), error.code.decode())
+
+    @app.exception_handler(NotInTime)
+    async def not_in_time(request: Request, error: NotInTime) -> Response:
+        detail = "the job did not end in the time that you wanted to wait; nobody waits for it now"
+        return problem(HTTPStatus.GATEWAY_TIMEOUT, detail, "NOT_IN_TIME", handle=error.handle)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return problem(HTTPStatus.BAD_REQUEST, _sentence(error), "INVALID_ARGUMENT")
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        answer = problem(error.status_code, _about(error.status_code, request) or error.detail)
+        answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(_allowed(app, request))
+        return answer
+
+    @app.exception_handler(Exception)
+    async def fault(request: Request, error: Exception) -> Response:
+        # What it was stands in the log: whoever made the request could do nothing with it.
+        detail = "this request met a bug of the server; its log says more"
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """The methods of all routes to a path.  Starlette knows those of the first one alone."""
+    allowed: set[str] = set()
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            allowed |= set(route.methods or ())
+    return sorted(allowed)
+
+
+def _about(status: int, request: Request) -> str:
+    if status == HTTPStatus.NOT_FOUND:
+        return f"there is nothing at {request.url.path}; /api says what there is"
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{request.url.path} does not take {request.method}; /api says what it takes"
+    return ""
+
+
+def _sentence(error: RequestValidationError) -> str:
+    """What the first of the bad values is, and how many more there are."""
+    first, *more = error.errors()
+    where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
+    text = f"{where}: {first['msg']}"
+    if more:
+        text += f" (and {len(more)} more)"
+    return text

@@ -1,0 +1,165 @@
+"""Who is let in over HTTP, and with how much."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from gearpy.testing.process import ServerProcess
+from gearpy.web.guard import Guard, _without_port
+from tests.docstrings import run_examples
+from tests.web.conftest import LIMIT_S
+from tests.web.test_api import problem_of
+
+TOKEN = "s3cret: yes"
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[ServerProcess]:
+    with ServerProcess("--http", "127.0.0.1:0", "--http-token", TOKEN) as process:
+        yield process
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "authorization", [f"Bearer {TOKEN}", f"bearer {TOKEN}", basic("ann", TOKEN), basic("", TOKEN)]
+)
+def test_the_token_lets_in(authorization: str, locked: ServerProcess) -> None:
+    url = f"{locked.http_url}/api/statistics"
+    assert httpx.get(url, headers={"authorization": authorization}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Bearer {TOKEN}x",
+        f"Token {TOKEN}",
+        TOKEN,
+        "Basic %%%",
+        basic(TOKEN, ""),
+        basic("ann", "wrong"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/statistics", "/api", "/metrics", "/api/openapi.json", "/x"])
+def test_nobody_else_is(path: str, authorization: str | None, locked: ServerProcess) -> None:
+    headers = {} if authorization is None else {"authorization": authorization}
+    answer = httpx.get(f"{locked.http_url}{path}", headers=headers)
+    assert "token" in problem_of(answer, 401)["detail"]
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+def test_health_needs_no_token(locked: ServerProcess) -> None:
+    assert httpx.get(f"{locked.http_url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{locked.http_url}/readyz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:99", "[::1]", "LOCALHOST:1"])
+def test_this_machines_names_are_ours(host: str, web: ServerProcess) -> None:
+    assert httpx.get(f"{web.http_url}/api/jobs", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", ""])
+def test_without_a_token_no_other_name_is(host: str, web: ServerProcess) -> None:
+    answer = httpx.get(f"{web.http_url}/api/jobs", headers={"host": host})
+    assert "name" in problem_of(answer, 421)["detail"]
+
+
+def test_a_page_of_another_host_changes_nothing(web: ServerProcess, http: httpx.Client) -> None:
+    job = {"function": "f"}
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
+        answer = http.post("/api/jobs", json=job, headers={"origin": origin})
+        assert "another host" in problem_of(answer, 403)["detail"]
+    assert http.post("/api/jobs", json=job, headers={"origin": web.http_url}).status_code == 202
+    assert http.get("/api/jobs", headers={"origin": "https://evil.example"}).status_code == 200
+
+
+def test_large_bodies_are_refused_and_the_server_goes_on(tmp_path: Path) -> None:
+    flags = ("--max-payload", "4096", "--max-output", "8192", "--http", "127.0.0.1:0")
+
+    def pieces() -> Iterator[bytes]:
+        while True:
+            yield b"x" * 10_000
+
+    with ServerProcess(*flags) as server:
+        with httpx.Client(base_url=server.http_url, timeout=LIMIT_S) as http:
+            path = "/api/functions/f/jobs"
+            assert http.post(path, content=b"x" * 3000).status_code == 202
+            assert "takes" in problem_of(http.post(path, content=b"x" * 4096), 413)["detail"]
+            assert "takes" in problem_of(http.post(path, content=b"x" * 10**6), 413)["detail"]
+            try:
+                refused = http.post(path, content=pieces())
+            except (httpx.WriteError, httpx.ReadError):
+                pass  # it hung up on the flood before its answer was read
+            else:
+                problem_of(refused, 413)
+            assert len(http.get("/api/jobs").json()["jobs"]) == 1
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    async def read_it(scope: object, receive: object, send: object) -> None:
+        await receive()  # type: ignore[operator]
+
+    async def nothing() -> dict[str, object]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    guard = Guard(read_it, hosts=("x",), body_bytes_max=10, body_s=0.01)
+    headers = [(b"host", b"x"), (b"content-length", b"1")]
+    scope = {"type": "http", "path": "/", "method": "POST", "headers": headers}
+    with pytest.raises(Exception, match=r"did not come within 0\.01 s"):
+        await guard(scope, nothing, nothing)  # type: ignore[arg-type]
+
+
+async def test_a_request_may_take_its_time_once_its_body_is_there() -> None:
+    async def wait_on(scope: object, receive: object, send: object) -> None:
+        await receive()  # type: ignore[operator]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await receive()  # type: ignore[operator]
+
+    messages: list[dict[str, object]] = [{"type": "http.request", "body": b"x"}]
+
+    async def receive() -> dict[str, object]:
+        if messages:
+            return messages.pop()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    guard = Guard(wait_on, hosts=("x",), body_bytes_max=10, body_s=0.01)
+    headers = [(b"host", b"x"), (b"content-length", b"1")]
+    scope = {"type": "http", "path": "/", "method": "POST", "headers": headers}
+    await guard(scope, receive, receive)  # type: ignore[arg-type]
+
+
+def test_it_speaks_tls(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    pem = tmp_path / "server.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(pem))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with ServerProcess("--http", "127.0.0.1:0", "--http-cert", str(pem)) as server:
+        assert server.http_url.startswith("https://")
+        answer = httpx.get(
+            f"{server.http_url}/healthz",
+            verify=ssl.create_default_context(cafile=tmp_path / "ca.pem"),
+        )
+        assert answer.json() == {"status": "ok"}
+
+
+def test_examples() -> None:
+    import gearpy.web.guard
+
+    assert run_examples(gearpy.web.guard).failed == 0
+    assert _without_port("") == ""

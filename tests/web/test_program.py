@@ -1,0 +1,119 @@
+"""gearpy-server with --http, as its users meet it: what the README says, and what goes wrong."""
+
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gearpy.testing.process import ServerProcess
+from tests.waiting import eventually
+from tests.web.conftest import LIMIT_S
+
+README = Path(__file__).parents[2] / "README.md"
+
+WITHOUT_FASTAPI = """
+import sys
+sys.modules["fastapi"] = None
+from gearpy.cli.serve import main
+main()
+"""
+
+
+def commands() -> list[str]:
+    """The README's calls of curl."""
+    section = README.read_text().partition("## Over HTTP")[2].partition("\n## ")[0]
+    return re.findall(r"^curl .*", section, re.MULTILINE)
+
+
+def test_the_readmes_commands_work_as_printed(web: ServerProcess) -> None:
+    assert len(commands()) > 5
+    for line in commands():
+        assert "localhost:4780" in line
+        command = shlex.split(line.replace("http://localhost:4780", web.http_url))
+        command = [word.replace("localhost:4780", web.http_url) for word in command]
+        done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def test_it_says_where_it_serves(web: ServerProcess) -> None:
+    assert f"; {web.http_url}; no journal" in web.start_line
+
+
+def started(*flags: str, program: tuple[str, ...] = ("-m", "gearpy.cli.serve")) -> str:
+    """What a server that does not start says; its exit code is that of a bad setting or address."""
+    command = [sys.executable, *program, "--listen", "127.0.0.1", "--port", "0", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode in (1, 2), done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+def test_without_its_libraries_it_says_what_to_install() -> None:
+    program = ("-c", WITHOUT_FASTAPI)
+    assert "pip install 'gearpy[web]'" in started("--http", "127.0.0.1:0", program=program)
+
+
+def test_nothing_of_it_is_imported_unasked() -> None:
+    code = (
+        "import sys, gearpy.cli.serve, gearpy.server.server;"
+        "print([name for name in ('fastapi', 'uvicorn', 'prometheus_client', 'gearpy.web')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_address_in_use_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert f"can't listen on 127.0.0.1 port {port}" in started("--http", f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_bad_certificate_is_said(content: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "cert.pem"
+    if content is not None:
+        file.write_text(content)
+    assert "--http-cert" in started("--http", "127.0.0.1:0", "--http-cert", str(file))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_with_requests_under_way(number: int) -> None:
+    with ServerProcess("--http", "127.0.0.1:0") as server:
+        waiting = socket.create_connection(("127.0.0.1", int(server.http_url.rpartition(":")[2])))
+        body = b'{"function": "f", "wait_s": 1000}'
+        waiting.sendall(
+            b"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        eventually(lambda: submitted(server), 1)
+        assert server.stop(number) == 0
+        waiting.close()
+
+
+def submitted(server: ServerProcess) -> int:
+    found: int = httpx.get(f"{server.http_url}/api/statistics").json()["statistics"]["submitted"]
+    return found
+
+
+def test_while_it_drains_it_is_not_ready(tmp_path: Path) -> None:
+    with ServerProcess("--http", "127.0.0.1:0", "--drain-timeout", "30") as server:
+        with socket.create_connection((server.host, server.port)) as worker:
+            worker.sendall(b"\0REQ\0\0\0\x01\0\0\0\x01f\0REQ\0\0\0\x09\0\0\0\0")
+            with httpx.Client(base_url=server.http_url) as http:
+                http.post("/api/jobs", json={"function": "f"})
+                worker.sendall(b"\0REQ\0\0\0\x09\0\0\0\0")
+                eventually(lambda: http.get("/api/statistics").json()["statistics"]["running"], 1)
+                server.process.send_signal(signal.SIGTERM)
+                eventually(lambda: http.get("/readyz").status_code, 503)
+                assert "shutting down" in http.get("/readyz").json()["status"]
+                assert http.get("/healthz").status_code == 200
+                refused = http.post("/api/jobs", json={"function": "f"})
+                assert (refused.status_code, refused.json()["code"]) == (503, "SHUTTING_DOWN")
+        assert server.process.wait(LIMIT_S) == 0
