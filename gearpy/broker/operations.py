@@ -35,7 +35,7 @@ from gearpy.engine.policy import (
     shown,
     whole,
 )
-from gearpy.engine.rules import FUNCTION_BYTES_MAX, HANDLE_BYTES_MAX
+from gearpy.engine.rules import FUNCTION_BYTES_MAX, HANDLE_BYTES_MAX, UNIQUE_BYTES_MAX
 from gearpy.engine.selection import Selected, Selection
 from gearpy.errors import (
     ArgumentTooLarge,
@@ -401,6 +401,8 @@ _FUNCTION: Final = _text("the name of a function, or a pattern like image.*,", F
 _GROUP: Final = _text("the name of a group, or a pattern like mail-*,", TEXT_BYTES_MAX)
 _HANDLE: Final = _text("a job's handle", HANDLE_BYTES_MAX)
 
+_UNIQUE: Final = _text("the unique of a job", UNIQUE_BYTES_MAX)
+
 _SLICE: Final[dict[str, Reader]] = {"limit": _LIMIT, "offset": _OFFSET}
 
 
@@ -408,6 +410,7 @@ def _selection(states: tuple[JobState, ...]) -> dict[str, Reader]:
     return {
         "function": _FUNCTION,
         "states": _states(states),
+        "unique": _UNIQUE,
         "older_than_s": _AGE,
         "younger_than_s": _AGE,
     }

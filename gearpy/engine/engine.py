@@ -35,12 +35,14 @@ from gearpy.engine.snapshots import (
     engine_statistics,
     job_statistics,
     next_jobs,
+    queue_flow,
     queue_sizes,
     queue_statistics,
 )
 from gearpy.engine.statistics import (
     EngineStatistics,
     JobStatistics,
+    QueueFlow,
     QueueSizes,
     QueueStatistics,
     Usage,
@@ -510,6 +512,11 @@ class Engine:
     def sizes(self) -> Iterator[QueueSizes]:
         """The same in short."""
         return map(queue_sizes, self._functions.values())
+
+    def flow(self, function: bytes) -> QueueFlow | None:
+        """What goes through a function, or None."""
+        queue = self._functions.get(function)
+        return None if queue is None else queue_flow(queue)
 
     def function_names(self) -> Iterator[bytes]:
         """The name of every function, oldest first."""

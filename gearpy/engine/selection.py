@@ -17,13 +17,14 @@ _EXAMINED_MAX: Final = 10_000  # jobs at a time, so that others get their turn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Jobs in some states, by function (a shell pattern) and age.
+    """Jobs in some states, by function (a shell pattern), unique and age.
 
     The age of a finished job counts from its end, that of another one from its submit.
     """
 
     states: frozenset[JobState]
     function: bytes | None = None
+    unique: bytes | None = None
     older_than_s: float | None = None
     younger_than_s: float | None = None
 
@@ -44,12 +45,15 @@ class Matcher:
     def __init__(self, selection: Selection, now_s: float) -> None:
         self._states = selection.states
         self._is_named = None if selection.function is None else matcher(selection.function)
+        self._unique = selection.unique
         self._before_s = _ago(now_s, selection.older_than_s)
         self._after_s = _ago(now_s, selection.younger_than_s)
 
     def __call__(self, job: "Job") -> bool:
         """Whether this job is meant."""
         if job.state not in self._states:
+            return False
+        if self._unique is not None and job.unique != self._unique:
             return False
         if self._is_named is not None and not self._is_named(job.queue.name):
             return False

@@ -13,6 +13,7 @@ from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.statistics import (
     EngineStatistics,
     JobStatistics,
+    QueueFlow,
     QueueSizes,
     QueueStatistics,
 )
@@ -81,6 +82,15 @@ def queue_sizes(queue: FunctionQueue) -> QueueSizes:
     """The function in short, as it is now."""
     waiting = tuple(map(sum, zip(_queued(queue), queue.delayed, strict=True)))
     return QueueSizes(queue.name, waiting, queue.running, queue.workers)
+
+
+def queue_flow(queue: FunctionQueue) -> QueueFlow:
+    """What goes through the function."""
+    counters = queue.counters
+    ended = (
+        counters.completed + counters.failed + counters.dead + counters.cancelled + counters.expired
+    )
+    return QueueFlow(queue.name, queue.total, counters.submitted, ended)
 
 
 def engine_statistics(

@@ -213,6 +213,16 @@ class QueueSizes(NamedTuple):
         return sum(self.waiting) + self.running
 
 
+class QueueFlow(NamedTuple):
+    """What goes through a function, in short: to be looked at every few seconds, for all of
+    them."""
+
+    function: bytes
+    unfinished: int
+    submitted: int  # since the server's start
+    ended: int  # done, or not done for good, since then
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatistics:
     """A function as it is now.  Tuples have an entry for each priority, CRITICAL first."""

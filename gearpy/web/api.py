@@ -76,6 +76,7 @@ def _jobs(router: APIRouter, desk: Desk) -> None:
     async def jobs(
         function: _Function = None,
         states: _States = None,
+        unique: Annotated[str | None, Query(description="What its submit had.")] = None,
         older_than_s: _Age = None,
         younger_than_s: _Age = None,
         limit: _Limit = None,
@@ -85,6 +86,7 @@ def _jobs(router: APIRouter, desk: Desk) -> None:
         said = _said(
             function=function,
             states=states,
+            unique=unique,
             older_than_s=older_than_s,
             younger_than_s=younger_than_s,
             limit=limit,

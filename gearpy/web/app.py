@@ -1,10 +1,11 @@
-"""The application: the API, its description, and how the server is."""
+"""The application: the page, the API and its description, and how the server is."""
 
 from collections.abc import Iterable
 
 from fastapi import FastAPI
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
+from starlette.staticfiles import StaticFiles
 
 from gearpy.version import VERSION
 from gearpy.web import models
@@ -13,6 +14,7 @@ from gearpy.web.desk import Desk
 from gearpy.web.guard import Guard
 from gearpy.web.meter import Meter
 from gearpy.web.metrics import CONTENT_TYPE
+from gearpy.web.page import page
 from gearpy.web.problems import tell_problems
 
 
@@ -31,6 +33,8 @@ def application(
     )
     tell_problems(app)
     app.include_router(api(desk))
+    app.include_router(page(desk))
+    app.mount("/static", StaticFiles(packages=[("gearpy.web", "static")]))
     _health(app, desk)
     _metrics(app, meter)
     app.add_middleware(Guard, token=token, hosts=hosts, body_bytes_max=body_bytes_max)

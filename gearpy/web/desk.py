@@ -1,19 +1,25 @@
 """The engine's verbs as coroutines: each returns once what it did is durable."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, final
 
-from gearpy.broker.broker import Broker
+from gearpy.broker.broker import Broker, BrokerStatistics
+from gearpy.broker.operations import VERBS
 from gearpy.engine.job import DATA, EXCEPTION, Job, Outcome, Report
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client
-from gearpy.errors import InvalidArgument, PayloadTooLarge
+from gearpy.engine.statistics import QueueStatistics
+from gearpy.errors import InvalidArgument, PayloadTooLarge, PeerError
 from gearpy.protocol.codec import decoded, encoded, packed
 from gearpy.server.turns import Turns
+from gearpy.web.audit import Audit, asker
+from gearpy.web.history import History, Minutes
 
 Table = dict[str, object]
 
+_ACTIONS: Final = frozenset(name for name, verb in VERBS.items() if verb.writes) | {"tell-workers"}
 _OWN_BYTES: Final = 1024  # of a packet with a payload beside it, at most
 
 
@@ -52,11 +58,42 @@ class NotInTime(Exception):
 class Desk:
     """A broker for those who call it in its own event loop, without a connection of Gearman's."""
 
-    def __init__(self, broker: Broker, turns: Turns) -> None:
+    def __init__(self, broker: Broker, turns: Turns, history: History) -> None:
+        self.audit = Audit()
+        self.closing = asyncio.Event()  # nothing that lasts should begin or go on
+        self._history = history
         self._broker = broker
         self._engine = broker.engine
         self._gate = broker.gate
         self._turns = turns
+
+    # ---- to look at
+
+    def now_s(self) -> float:
+        """The engine's time."""
+        return self._engine.now_s
+
+    def statistics(self) -> BrokerStatistics:
+        """Counters and sizes of everything."""
+        self._turns.begin()
+        return self._broker.statistics()
+
+    def function(self, name: str) -> QueueStatistics | None:
+        """A function as it is now, if it is known."""
+        self._turns.begin()
+        return self._engine.function(_name("function", name))
+
+    def minutes(self, name: str) -> Minutes:
+        """The last minutes of a function."""
+        return self._history.of(_name("function", name))
+
+    async def pause(self, seconds: float) -> None:
+        """Waits so long, but not when it is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.closing.wait()
+
+    # ---- to do
 
     def why_not_ready(self) -> str:
         """Why no job would be taken now; empty if jobs are."""
@@ -69,12 +106,21 @@ class Desk:
     async def operate(self, do: str, **fields: object) -> Table:
         """Does what an operator asks for: see ``broker.operations``.
 
-        Raises what the operations raise.
+        What changes something goes to the audit.  Raises what the operations raise.
         """
         self._turns.begin()
-        answer, ticket = self._broker.operations.perform({"do": do, **fields})
+        try:
+            answer, ticket = self._broker.operations.perform({"do": do, **fields})
+        except PeerError as error:
+            self._note(do, fields, str(error))
+            raise
+        self._note(do, fields, packed(answer).decode())
         await self._durable(ticket)
         return answer
+
+    def _note(self, do: str, fields: Table, outcome: str) -> None:
+        if do in _ACTIONS:
+            self.audit.add(self.now_s(), asker.get(), do, fields, outcome)
 
     async def submit(self, order: Order) -> str:
         """Takes a background job and returns its handle.  Raises what ``Engine.submit`` raises."""

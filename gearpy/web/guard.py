@@ -13,10 +13,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gearpy.web.audit import asker
 from gearpy.web.problems import problem
 
 _OPEN: Final = frozenset({"/healthz", "/readyz"})  # for those who only ask whether it is well
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_USER_CHARACTERS: Final = 40
 _REALM: Final = 'Basic realm="gearpy", charset="UTF-8"'
 
 
@@ -53,6 +55,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        asker.set(_asker(scope))
         body = _Body(scope, receive, send, self._body_bytes_max, self._body_s)
         refusal = self._refusal(scope)
         await (refusal or self._app)(scope, body.receive, body.send)
@@ -150,12 +153,24 @@ def _token(authorization: str) -> bytes:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip().encode("utf-8", "surrogateescape")
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value, validate=True).partition(b":")[2]
-        except (binascii.Error, ValueError):
-            return b""
-    return b""
+    return _decoded(value).partition(b":")[2] if scheme.lower() == "basic" else b""
+
+
+def _decoded(credentials: str) -> bytes:
+    try:
+        return base64.b64decode(credentials, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _asker(scope: Scope) -> str:
+    """Whoever the request says makes it, for people: a user's name is believed, like any name."""
+    host = (scope.get("client") or ("a Unix socket", 0))[0]
+    scheme, _, value = Headers(scope=scope).get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return host
+    user = _decoded(value).partition(b":")[0].decode("utf-8", "replace")
+    return f"{user[:_USER_CHARACTERS]!r} at {host}" if user else host
 
 
 def _is_own(headers: Headers) -> bool:

@@ -141,6 +141,7 @@ class Selection(_Request):
 
     function: str | None = Field(default=None, description="A name, or a pattern like image.*")
     states: list[JobState] | None = None
+    unique: str | None = None
     older_than_s: float | None = Field(default=None, description="Since its submit, or its end.")
     younger_than_s: float | None = None
     limit: int | None = Field(default=None, description="How many, at most.")

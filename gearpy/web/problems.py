@@ -53,6 +53,11 @@ class Problem(BaseModel):
     )
 
 
+def status_of(error: PeerError) -> HTTPStatus:
+    """The HTTP status of what the engine or the operations refuse."""
+    return _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
+
+
 def problem(status: int, detail: str, code: str = "", **more: str) -> Response:
     """The response that says so."""
     known = HTTPStatus(status)
@@ -66,8 +71,7 @@ def tell_problems(app: FastAPI) -> None:
 
     @app.exception_handler(PeerError)
     async def refused(request: Request, error: PeerError) -> Response:
-        status = _STATUS.get(type(error), HTTPStatus.BAD_REQUEST)
-        return problem(status, str(error), error.code.decode())
+        return problem(status_of(error), str(error), error.code.decode())
 
     @app.exception_handler(NotInTime)
     async def not_in_time(request: Request, error: NotInTime) -> Response:

@@ -13,6 +13,7 @@ from gearpy.server.listeners import Listener, read_http_address
 from gearpy.server.server import Server
 from gearpy.web.app import application
 from gearpy.web.desk import Desk
+from gearpy.web.history import History
 from gearpy.web.lag import LoopLag
 from gearpy.web.meter import Meter
 
@@ -45,9 +46,11 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
     or its key is no good."""
     settings = around.settings
     lag = LoopLag(around.clock)
+    history = History(around.broker.engine)
+    desk = Desk(around.broker, around.turns, history)
     host, _ = read_http_address(settings.http)
     app = application(
-        Desk(around.broker, around.turns),
+        desk,
         Meter(around, lag),
         token=settings.http_token,
         hosts=(*_LOCAL_HOSTS, f"[{host}]" if ":" in host else host.lower()),
@@ -77,7 +80,9 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
         await asyncio.wait((serving, listens), return_when=asyncio.FIRST_COMPLETED)
         yield
     finally:
-        lag.stop()
         listens.cancel()
+        desk.closing.set()
         server.should_exit = True
         await serving
+        lag.stop()
+        await history.stop()

@@ -27,7 +27,7 @@ installed() {
 command -v dpkg-query >/dev/null ||
     fail "installs Debian packages, and this is no Debian: install PHP, Perl and C clients by hand"
 
-wanted="php-cli php-gearman gearman-tools libgearman-client-perl redis-server gcc python3-dev curl"
+wanted="php-cli php-gearman gearman-tools libgearman-client-perl redis-server gcc python3-dev curl chromium chromium-driver"
 command -v node >/dev/null || wanted="$wanted nodejs"
 command -v npm >/dev/null || wanted="$wanted npm"
 

@@ -70,6 +70,15 @@ def test_functions_states_and_ages() -> None:
             assert slices(engine, wanted, count) == expected
 
 
+def test_by_unique() -> None:
+    engine, _ = engine_with(3)
+    jobs = [engine.submit(None, function, b"u", b"") for function in (b"f", b"g")]
+    engine.submit(None, b"f", b"u2", b"")
+    assert slices(engine, selection("queued", unique=b"u"), 1) == jobs
+    assert slices(engine, selection("queued", unique=b"u", function=b"g"), 9) == jobs[1:]
+    assert slices(engine, selection("queued", unique=b"u", older_than_s=5.0), 9) == []
+
+
 def test_a_slice_looks_at_a_bounded_number_of_jobs() -> None:
     engine, jobs = engine_with(0)
     jobs = [engine.submit(None, b"f", b"", b"") for _ in range(20_001)]

@@ -1,0 +1,114 @@
+"""The last minutes of every function: how much waited, and how much went through."""
+
+import asyncio
+from array import array
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple, final
+
+from gearpy.engine.engine import Engine
+from gearpy.engine.statistics import QueueFlow
+
+STEP_S: Final = 5.0
+STEPS: Final = 60  # five minutes
+
+_SLICE: Final = 200  # functions, before others get their turn
+
+
+class Minutes(NamedTuple):
+    """One value for each step, the newest last; what is older than the server is 0."""
+
+    unfinished: Sequence[int]  # jobs, at the end of the step
+    ended: Sequence[int]  # jobs, in the step
+
+    @property
+    def rate_per_s(self) -> float:
+        """Jobs that ended in a second, in the last minute."""
+        steps = int(60 / STEP_S)
+        return sum(self.ended[-steps:]) / 60
+
+
+_NOTHING: Final = Minutes((0,) * STEPS, (0,) * STEPS)
+
+
+@final
+class History:
+    """Looks at all functions every few seconds, a few of them at a time.
+
+    What did nothing and had nothing to do for all that time has no place in here.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._tracks: dict[bytes, _Track] = {}
+        self._step = 0
+        self._task = asyncio.create_task(self._run())
+
+    def of(self, function: bytes) -> Minutes:
+        """The last minutes of a function."""
+        track = self._tracks.get(function)
+        return _NOTHING if track is None else track.minutes(self._step)
+
+    async def stop(self) -> None:
+        """Looks no more."""
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(STEP_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Takes one step."""
+        self._step += 1
+        for number, name in enumerate(list(self._engine.function_names()), 1):
+            flow = self._engine.flow(name)
+            if flow is not None:
+                self._note(flow)
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        self._forget()
+
+    def _note(self, flow: QueueFlow) -> None:
+        track = self._tracks.get(flow.function)
+        if track is None:
+            if not (flow.unfinished or flow.submitted):
+                return
+            track = self._tracks[flow.function] = _Track()
+        track.note(self._step, flow)
+
+    def _forget(self) -> None:
+        silent = [name for name, track in self._tracks.items() if track.is_silent(self._step)]
+        for name in silent:
+            del self._tracks[name]
+
+
+@final
+class _Track:
+    """Rings of a function's last steps."""
+
+    def __init__(self) -> None:
+        self._unfinished = array("Q", bytes(8 * STEPS))
+        self._ended = array("Q", bytes(8 * STEPS))
+        self._total = 0
+        self._noted = 0  # the last step that was
+
+    def note(self, step: int, flow: QueueFlow) -> None:
+        at = step % STEPS
+        self._unfinished[at] = flow.unfinished
+        self._ended[at] = max(
+            0, flow.ended - self._total
+        )  # a function may be dropped and come back
+        self._total = flow.ended
+        self._noted = step
+
+    def is_silent(self, step: int) -> bool:
+        return self._noted < step or not (any(self._unfinished) or any(self._ended))
+
+    def minutes(self, step: int) -> Minutes:
+        at = (step + 1) % STEPS
+        return Minutes(
+            (*self._unfinished[at:], *self._unfinished[:at]), (*self._ended[at:], *self._ended[:at])
+        )

@@ -1,0 +1,132 @@
+"""Values as the page shows them."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from gearpy.engine.statistics import BOUNDS_S, HistogramStatistics
+
+_SPARK_WIDTH: Final = 120
+_SPARK_HEIGHT: Final = 24
+_HEX_BYTES: Final = 4096
+_HEX_ROW: Final = 16
+_UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def duration(seconds: float | None) -> str:
+    """A time span in two digits or so.
+
+    >>> [duration(seconds) for seconds in (None, 0.0, 0.0123, 1.5, 59.0, 61.0, 7200.0, 9e5)]
+    ['', '0 ms', '12 ms', '1.5 s', '59 s', '1.0 min', '2.0 h', '10.4 d']
+    """
+    if seconds is None:
+        return ""
+    for size_s, unit in _UNITS:
+        if seconds >= size_s:
+            return f"{seconds / size_s:.1f} {unit}"
+    if seconds >= 10:
+        return f"{seconds:.0f} s"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def count(number: int | float) -> str:
+    """A number with its thousands apart.
+
+    >>> count(1234567), count(0.25), count(12.0)
+    ('1,234,567', '0.2', '12')
+    """
+    if isinstance(number, int) or number >= 10:
+        return f"{number:,.0f}"
+    return f"{number:.1f}"
+
+
+def path_of(*parts: str) -> str:
+    """The path of a page: its last parts are names that may hold anything.
+
+    >>> path_of("functions", "image/resize now")
+    '/functions/image%2Fresize%20now'
+    """
+    return "".join("/" + quote(part, safe=":", errors="surrogateescape") for part in parts)
+
+
+def percentile_s(found: HistogramStatistics, share: float) -> float | None:
+    """The time that this share of all took at most, as near as the buckets tell; None: there are
+    none.
+
+    >>> from gearpy.engine.statistics import Histogram
+    >>> histogram = Histogram()
+    >>> percentile_s(histogram.snapshot(), 0.95) is None
+    True
+    >>> for _ in range(100):
+    ...     histogram.add(0.02)
+    >>> percentile_s(histogram.snapshot(), 0.5)
+    0.0175
+    """
+    wanted = share * sum(found.counts)
+    if not wanted:
+        return None
+    below, low_s = 0, 0.0
+    for bound_s, inside in zip(BOUNDS_S, found.counts, strict=False):
+        if below + inside >= wanted:
+            return low_s + (bound_s - low_s) * (wanted - below) / inside
+        below, low_s = below + inside, bound_s
+    return low_s  # longer than the last bound: nobody knows how much
+
+
+def mean_s(found: HistogramStatistics) -> float | None:
+    """The mean; None where there is nothing."""
+    number = sum(found.counts)
+    return found.sum_s / number if number else None
+
+
+def spark(values: Sequence[int]) -> str:
+    """The points of a small chart, for an SVG polyline; the highest value is at its top.
+
+    >>> spark([0, 1, 2])
+    '0,23 60,12 120,1'
+    """
+    top = max(values) or 1
+    step = _SPARK_WIDTH / max(1, len(values) - 1)
+    room = _SPARK_HEIGHT - 2
+    return " ".join(
+        f"{number * step:.0f},{_SPARK_HEIGHT - 1 - value * room / top:.0f}"
+        for number, value in enumerate(values)
+    )
+
+
+class Shown(NamedTuple):
+    """Bytes for people: ``kind`` is JSON, text or hex."""
+
+    kind: str
+    text: str
+
+
+def shown(table: Mapping[str, object], name: str) -> Shown | None:
+    """A payload or a result out of a job's table; None where it is not there."""
+    text, encoded = table.get(name), table.get(f"{name}_base64")
+    if isinstance(text, str):
+        try:
+            return Shown("JSON", json.dumps(json.loads(text), indent=2, ensure_ascii=False))
+        except (ValueError, RecursionError):
+            return Shown("text", text)
+    if isinstance(encoded, str):
+        return Shown("hex", hexadecimal(base64.b64decode(encoded)))
+    return None
+
+
+def hexadecimal(data: bytes) -> str:
+    """The first bytes as offset, hex and text.
+
+    >>> print(hexadecimal(bytes(range(60, 70))))
+    00000000  3c 3d 3e 3f 40 41 42 43 44 45                    <=>?@ABCDE
+    """
+    lines = []
+    for start in range(0, min(len(data), _HEX_BYTES), _HEX_ROW):
+        row = data[start : start + _HEX_ROW]
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        lines.append(f"{start:08x}  {row.hex(' '):<{3 * _HEX_ROW}} {text}")
+    if len(data) > _HEX_BYTES:
+        lines.append(f"... and {len(data) - _HEX_BYTES:,} more bytes")
+    return "\n".join(lines)

@@ -1,0 +1,290 @@
+"""The page as it comes over HTTP: what it shows, and what can be done from it."""
+
+import html
+import re
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from gearpy.testing.process import ServerProcess
+from gearpy.worker import Job, Worker
+from tests.docstrings import run_examples
+from tests.web.conftest import LIMIT_S
+
+VIEWS = ("/", "/jobs", "/dead", "/workers", "/policies", "/audit")
+
+
+def text_of(answer: httpx.Response, status: int = 200) -> str:
+    """What a page shows, without its tags."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    return html.unescape(" ".join(re.sub(r"<[^>]*>", " ", answer.text).split()))
+
+
+def submitted(http: httpx.Client, **job: object) -> str:
+    handle: str = http.post("/api/jobs", json={"function": "f"} | job).json()["handle"]
+    return handle
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """The hidden fields of the only form of a page."""
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page)
+    return {name: html.unescape(value) for name, value in found}
+
+
+def act(http: httpx.Client, verb: str, **fields: str) -> str:
+    """Does something from the page, with the question and the yes; what is shown then."""
+    asked = http.post(f"/do/{verb}", data={"back": "/", **fields})
+    assert "Really?" in text_of(asked)
+    answered = http.post(f"/do/{verb}", data=fields_of(asked.text))
+    assert answered.status_code == 303, answer_text(answered)
+    return text_of(http.get(answered.headers["location"]))
+
+
+def answer_text(answer: httpx.Response) -> str:
+    return f"{answer.status_code} {answer.text}"
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_each_view_is_there_with_nothing_in_it(path: str, http: httpx.Client) -> None:
+    answer = http.get(path)
+    assert re.search(r"\bno (functions|jobs|workers|policies)|nothing yet", text_of(answer))
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    assert answer.headers["cache-control"] == "no-store"
+    assert f'href="{path}" aria-current="page"' in answer.text
+    for address in re.findall(r'(?:src|href)="([^"]+)"', answer.text):
+        assert address.startswith(("/", "#")), "nothing is loaded from elsewhere"
+
+
+def test_what_it_loads_is_there(http: httpx.Client) -> None:
+    for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', http.get("/").text):
+        assert http.get(address).status_code == 200
+
+
+def test_names_are_shown_as_text_whatever_they_are(http: httpx.Client) -> None:
+    name = '<script>alert("1")</script>&'
+    handle = submitted(http, function=name, data="</pre><b>bold", labels={"<i>": "<u>"})
+    for path in ("/", "/jobs", f"/functions/{quote(name, safe='')}", f"/jobs/{handle}"):
+        answer = http.get(path)
+        assert name in text_of(answer) or name in html.unescape(answer.text)
+        assert not re.search(r"<script>|<b>bold|<i>|<u>", answer.text)
+
+
+def test_functions_are_found_by_word_or_pattern(http: httpx.Client) -> None:
+    for name in ("image.resize", "image.rotate", "mail"):
+        submitted(http, function=name)
+    assert "mail" in text_of(http.get("/"))
+    for asked in ("image", "image.*", "*.r*"):
+        page = text_of(http.get("/", params={"function": asked}))
+        assert ("image.resize" in page, "image.rotate" in page, " mail " in page) == (
+            True,
+            True,
+            False,
+        )
+    assert "no functions that match x" in text_of(http.get("/", params={"function": "x"}))
+
+
+def test_many_functions_come_in_pages(http: httpx.Client) -> None:
+    for number in range(120):
+        submitted(http, function=f"f{number:03}")
+    seen: list[str] = []
+    path: str | None = "/"
+    while path is not None:
+        page = http.get(path).text
+        seen += re.findall(r'href="/functions/(f\d+)"', page)
+        more = re.search(r'<a href="([^"]*)" rel="next">', page)
+        path = html.unescape(more[1]) if more else None
+    assert seen == [f"f{number:03}" for number in range(120)]
+
+
+def test_a_function_is_shown_whole(web: ServerProcess, http: httpx.Client) -> None:
+    http.put("/api/functions/image%2Fresize/policy", json={"attempts": 3, "keep_s": 60})
+    for priority in ("high", "high", "low"):
+        submitted(http, function="image/resize", priority=priority)
+    page = text_of(http.get("/functions/image%2Fresize"))
+    assert "critical high normal low all queued 0 2 0 1 3" in page
+    assert '"attempts": 3' in page
+    text_of(http.get("/functions/unknown"), 404)
+
+
+def test_jobs_are_found_by_what_is_known_of_them(http: httpx.Client) -> None:
+    first = submitted(http, function="image.resize", unique="u1")
+    second = submitted(http, function="mail", unique="u2", delay_s=60)
+    for asked, found in (
+        ({}, {first, second}),
+        ({"function": "image.*"}, {first}),
+        ({"unique": "u2"}, {second}),
+        ({"state": "delayed"}, {second}),
+        ({"older_than_s": "3600"}, set()),
+        ({"state": "dead"}, set()),
+    ):
+        page = http.get("/jobs", params=asked).text
+        assert set(re.findall(r'href="/jobs/(H:[^"]+)"', page)) == found, asked
+    by_handle = http.get("/jobs", params={"handle": f" {first} "})
+    assert by_handle.headers["location"] == f"/jobs/{first}"
+    assert "no number" in text_of(http.get("/jobs", params={"older_than_s": "x"}), 400)
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b'{"a": [1, "\xc3\xa4"]}', 'JSON { "a": [ 1, "ä" ] }'),
+        (b"plain text", "text plain text"),
+        (b"\x89PNG\r\n\0", "hex 00000000 89 50 4e 47 0d 0a 00 .PNG..."),
+    ],
+)
+def test_a_job_shows_its_life(
+    data: bytes, shown: str, web: ServerProcess, http: httpx.Client
+) -> None:
+    def work(job: Job) -> bytes:
+        job.progress(1, 4)
+        if job.attempt == 1:
+            raise ValueError("not yet")
+        return job.data
+
+    http.put("/api/functions/f/policy", json={"attempts": 2, "backoff": "none", "keep_s": 60})
+    handle = http.post("/api/functions/f/jobs", content=data).json()["handle"]
+    worker = Worker(web.address)
+    worker.register("f", work)
+    worker.run(burst=True)
+    page = text_of(http.get(f"/jobs/{handle}"))
+    assert "completed for" in page
+    assert re.search(r"1 2\S+ \S+Z \S+ \S+ exception .* ValueError: not yet 2 ", page)
+    assert f"Payload {shown}" in page
+    assert f"Result {shown}" in page
+
+
+def test_a_job_that_is_not_there_is_said(http: httpx.Client) -> None:
+    assert "there is no job" in text_of(http.get("/jobs/H:vm:1"), 404)
+
+
+# ---- what can be done
+
+
+def test_a_function_is_paused_and_resumed(http: httpx.Client) -> None:
+    submitted(http, function="mail")
+    page = act(http, "pause", function="mail", back="/functions/mail")
+    assert "done: pause" in page
+    assert http.get("/api/functions").json()["functions"][0]["paused"]
+    assert "paused" in text_of(http.get("/"))
+    act(http, "resume", function="mail")
+    assert not http.get("/api/functions").json()["functions"][0]["paused"]
+
+
+def test_nothing_happens_before_the_yes(http: httpx.Client) -> None:
+    handle = submitted(http)
+    asked = http.post("/do/cancel", data={"handle": handle, "back": "/jobs"})
+    assert f"the job {handle}" in text_of(asked)
+    assert len(http.get("/api/jobs").json()["jobs"]) == 1
+    assert "nothing yet" in text_of(http.get("/audit"))
+
+
+def test_waiting_jobs_are_cleared_however_many(http: httpx.Client) -> None:
+    for _ in range(1050):
+        submitted(http)
+    act(http, "clear", function="f")
+    assert http.get("/api/jobs").json()["jobs"] == []
+
+
+def test_dead_letters_are_retried_and_purged_one_marked_or_all(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    def fail(job: Job) -> bytes:
+        raise ValueError
+
+    def dead() -> list[str]:
+        found = http.get("/api/jobs", params={"state": "dead"}).json()["jobs"]
+        return sorted(job["handle"] for job in found)
+
+    http.put("/api/functions/*/policy", json={"attempts": 1})
+    handles = [submitted(http, function=name) for name in ("f", "f", "f", "f", "g")]
+    worker = Worker(web.address)
+    worker.register("f", fail)
+    worker.register("g", fail)
+    worker.run(burst=True)
+    assert dead() == handles
+    act(http, "retry", handle=handles[0])
+    asked = http.post("/do/purge", data={"handle": handles[1:3], "back": "/dead"})
+    assert "2 jobs" in text_of(asked)
+    both = [("handle", handle) for handle in handles[1:3]]
+    sent = "&".join(f"{name}={quote(value)}" for name, value in [*both, ("confirmed", "yes")])
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert http.post("/do/purge", content=sent, headers=form).status_code == 303
+    assert dead() == handles[3:]
+    act(http, "purge", states="dead", function="g")
+    assert dead() == handles[3:4]
+    assert "no job is marked" in text_of(http.post("/do/retry", data={"back": "/dead"}), 400)
+
+
+def test_policies_are_set_and_taken_back(http: httpx.Client) -> None:
+    page = act(http, "set-policy", function="mail.*", policy='{"attempts": 7}', back="/policies")
+    assert 'mail.* set {"attempts": 7}' in page
+    act(http, "set-policy", function="mail.*", policy="", back="/policies")
+    assert "no policies" in text_of(http.get("/policies"))
+    for bad, says in (("{", "no JSON"), ('{"attempts": 0}', "attempts"), ("[]", "policy")):
+        fields = {"function": "f", "policy": bad, "confirmed": "yes"}
+        assert says in text_of(http.post("/do/set-policy", data=fields), 400)
+
+
+def test_what_was_done_and_what_was_not_is_shown(http: httpx.Client) -> None:
+    handle = submitted(http)
+    act(http, "cancel", handle=handle)
+    refused = http.post("/do/cancel", data={"handle": handle, "confirmed": "yes"})
+    assert "there is no job" in text_of(refused, 404)
+    http.post("/api/functions/f/pause", headers={"authorization": "Basic YW5uOng="})
+    page = text_of(http.get("/audit"))
+    assert re.search(r"'ann' at 127.0.0.1 pause .* 127.0.0.1 cancel .*there is no job", page)
+    assert re.search(r'cancel {"handle":"[^"]+"} {"count":1}', page)
+
+
+@pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "javascript:x"])
+def test_it_leads_nowhere_else(back: str, http: httpx.Client) -> None:
+    fields = {"function": "f", "back": back, "confirmed": "yes"}
+    assert http.post("/do/pause", data=fields).headers["location"] == "/"
+    assert "evil" not in http.post("/do/pause", data=fields | {"confirmed": ""}).text.replace(
+        f'value="{back}"', ""
+    )
+
+
+def test_what_nobody_can_do_is_said(http: httpx.Client) -> None:
+    assert "nobody can do shutdown" in text_of(http.post("/do/shutdown", data={}), 404)
+
+
+# ---- live
+
+
+def test_a_view_is_sent_anew_when_it_changes_and_only_then(http: httpx.Client) -> None:
+    stream = {"accept": "text/event-stream"}
+    with http.stream("GET", "/jobs", headers=stream) as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        lines = events.iter_lines()
+        assert next(lines) == ": here"
+        assert next(line for line in lines if line) == "event: live"
+        assert "no jobs" in next(line for line in lines if "no jobs" in line)
+        handle = submitted(http, function="new")
+        assert next(line for line in lines if line.startswith("event")) == "event: live"
+        assert handle in next(line for line in lines if handle in line)
+
+
+def test_the_view_of_a_job_ends_with_it(http: httpx.Client) -> None:
+    handle = submitted(http)
+    stream = {"accept": "text/event-stream"}
+    with http.stream("GET", f"/jobs/{handle}", headers=stream, timeout=LIMIT_S) as events:
+        lines = events.iter_lines()
+        assert next(line for line in lines if line.startswith("event")) == "event: live"
+        http.post(f"/api/jobs/{handle}/cancel")
+        assert next(line for line in lines if line.startswith("event: gone"))
+        assert list(lines)[-1] == ""
+
+
+def test_open_pages_do_not_hold_up_the_end(web: ServerProcess, http: httpx.Client) -> None:
+    with http.stream("GET", "/", headers={"accept": "text/event-stream"}) as events:
+        assert next(events.iter_lines()) == ": here"
+        assert web.stop() == 0
+
+
+def test_examples() -> None:
+    import gearpy.web.views
+
+    assert run_examples(gearpy.web.views).failed == 0
