@@ -147,7 +147,7 @@ def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
 
 
 def test_its_settings_file_can_be_read(tmp_path: Path) -> None:
-    [text] = blocks("toml")
+    text = "\n".join(blocks("toml"))
     (tmp_path / "gearpy.toml").write_text(text)
     settings = load({}, {}, str(tmp_path / "gearpy.toml"))
     assert settings.journal == "jobs.db"
@@ -159,6 +159,7 @@ def test_its_settings_file_can_be_read(tmp_path: Path) -> None:
         if getattr(policy, name) is not None
     }
     assert len(said) == 8  # each line counts
+    assert settings.schedules["digest"].timezone == "Europe/Berlin"
 
 
 COMMANDS = [

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from gearpy.broker.reports import WorkerStatistics
+from gearpy.engine.cron import ScheduleStatistics, schedule_table
 from gearpy.engine.policy import Policy, policy_table
 from gearpy.engine.statistics import (
     AttemptStatistics,
@@ -132,6 +133,20 @@ def worker_table(worker: WorkerStatistics, now_s: float) -> Table:
         "state": None if state is None else state.told,
         "state_age_s": None if state is None else _age_s(state.came_s, now_s),
         "missed": state is not None and state.missed(now_s),
+    }
+
+
+def schedule_statistics_table(found: ScheduleStatistics) -> Table:
+    """A schedule, how far it has come, and what comes next."""
+    return {
+        "name": found.name,
+        "origin": found.origin,
+        "schedule": schedule_table(found.schedule),
+        "paused": found.paused,
+        "last_s": found.last_s,
+        "handle": decoded(found.handle),
+        "error": found.error,
+        "next_s": list(found.next_s),
     }
 
 

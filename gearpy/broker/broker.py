@@ -1,7 +1,7 @@
 """The broker: an engine, its sessions, and the gate between them and the disk."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, final
 
@@ -11,6 +11,7 @@ from gearpy.broker.operator import Operator
 from gearpy.broker.outbox import Link, Outbox
 from gearpy.broker.ports import Host, NobodyHost, Peer
 from gearpy.broker.session import Session
+from gearpy.engine.cron import Schedule, Ticks
 from gearpy.engine.engine import Engine
 from gearpy.engine.policy import PolicyBook
 from gearpy.engine.ports import NoJournal
@@ -75,6 +76,8 @@ class Broker:
         policies: PolicyBook | None = None,
         draw: Callable[[], float] = lambda: 0.5,
         budget_bytes: float = math.inf,
+        ticks: Ticks | None = None,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         """``now_s`` and what stands behind it are the engine's.
 
@@ -94,6 +97,8 @@ class Broker:
             policies,
             draw,
             budget_bytes,
+            ticks,
+            schedules,
         )
         self.operator = Operator(self)
         self.operations = Operations(self)

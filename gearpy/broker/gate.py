@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Protocol, final
 
 from gearpy.engine.job import Job
 from gearpy.engine.ledger import RESTORED, change, put
-from gearpy.engine.records import Batch, FunctionChange, Mark, PolicyChange, Put
+from gearpy.engine.records import Batch, Note, Put
 
 _FOR_EVER: Final = 1 << 60
 _ROW_BYTES: Final = 500  # of a Put beside its payload and its options, generously
@@ -62,7 +62,7 @@ class CommitGate:
         self._under_way_bytes = 0
         self._changed: dict[Job, None] = {}
         self._dones: list[int] = []
-        self._notes: list[FunctionChange | PolicyChange | Mark] = []
+        self._notes: list[Note] = []
         self._wanted: list[int] = []
         self._waiting: list[Held] = []
 
@@ -94,7 +94,7 @@ class CommitGate:
             self._puts_bytes -= size_bytes
         self._written = True
 
-    def note(self, record: FunctionChange | PolicyChange | Mark) -> int:
+    def note(self, record: Note) -> int:
         self._notes.append(record)
         self._written = True
         return self._open

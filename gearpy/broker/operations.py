@@ -17,10 +17,12 @@ from gearpy.broker.answers import (
     job_table,
     payload_table,
     policy_or_none,
+    schedule_statistics_table,
     whole_job_table,
     worker_table,
 )
 from gearpy.broker.reports import TEXT_BYTES_MAX, read_command
+from gearpy.engine.cron import Schedule, check_schedule_name, read_schedule
 from gearpy.engine.job import DEAD, DELAYED, FINISHED, RETRYING, UNFINISHED, Job, JobState
 from gearpy.engine.policy import (
     SECONDS_MAX,
@@ -309,6 +311,53 @@ class Operations:
         changed = self._engine.set_policy(function, policy)
         return {"function": decoded(function), "changed": changed}
 
+    # ---- schedules
+
+    def schedules(self, *, limit: int = LIMIT_MAX, offset: int = 0) -> Table:
+        names = self._engine.schedule_names()
+        rows = [self._schedule_table(name) for name in names[offset : offset + limit]]
+        follows = offset + limit if offset + limit < len(names) else None
+        return {"now_s": self._engine.now_s, "schedules": rows, "next": follows}
+
+    def schedule(self, *, name: str) -> Table:
+        return {"now_s": self._engine.now_s, "schedule": self._schedule_table(name)}
+
+    def set_schedule(self, *, name: str, schedule: object) -> Table:
+        made = None if schedule is None else self._read_schedule(schedule)
+        return {"name": name, "changed": self._engine.set_schedule(name, made)}
+
+    def pause_schedule(self, *, name: str) -> Table:
+        return self._steer_schedule(name, paused=True)
+
+    def resume_schedule(self, *, name: str) -> Table:
+        return self._steer_schedule(name, paused=False)
+
+    def run_schedule(self, *, name: str) -> Table:
+        handle = self._engine.run_schedule(name)
+        if handle is None:
+            raise _no_schedule(name)
+        return {"handle": decoded(handle)}
+
+    def _steer_schedule(self, name: str, paused: bool) -> Table:
+        if not self._engine.pause_schedule(name, paused):
+            raise _no_schedule(name)
+        return {"name": name, "paused": paused}
+
+    def _schedule_table(self, name: str) -> Table:
+        found = self._engine.schedule(name)
+        if found is None:
+            raise _no_schedule(name)
+        return schedule_statistics_table(found)
+
+    def _read_schedule(self, table: object) -> Schedule:
+        if not isinstance(table, dict):
+            raise refusal("schedule", table, "an object with cron and function, or null")
+        return read_schedule(table, self._engine.ticks)
+
+
+def _no_schedule(name: str) -> JobNotFound:
+    return JobNotFound(f"there is no schedule {shown(name)}")
+
 
 def _next(selected: Selected, left: int) -> int | None:
     """Where the next slice begins, after so many jobs left the sequence before it."""
@@ -429,6 +478,24 @@ def _on_functions(handler: Callable[..., Table]) -> _Verb:
     return _Verb(handler, fields, needs=("function",), writes=True)
 
 
+def _read_schedule_name(field: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise refusal(field, value, "the name of a schedule")
+    check_schedule_name(value)
+    return value
+
+
+def _as_it_is(_field: str, value: object) -> object:
+    return value
+
+
+_SCHEDULE: Final = _read_schedule_name
+
+
+def _on_schedule(handler: Callable[..., Table]) -> _Verb:
+    return _Verb(handler, {"name": _SCHEDULE}, needs=("name",), writes=True)
+
+
 VERBS: Final[dict[str, _Verb]] = {
     "server": _Verb(Operations.server, {}),
     "functions": _Verb(Operations.functions, {"function": _FUNCTION, **_SLICE}),
@@ -450,6 +517,17 @@ VERBS: Final[dict[str, _Verb]] = {
     "drain": _on_functions(Operations.drain),
     "policies": _Verb(Operations.policies, {}),
     "policy": _Verb(Operations.policy, {"function": _FUNCTION}, needs=("function",)),
+    "schedules": _Verb(Operations.schedules, _SLICE),
+    "schedule": _Verb(Operations.schedule, {"name": _SCHEDULE}, needs=("name",)),
+    "set-schedule": _Verb(
+        Operations.set_schedule,
+        {"name": _SCHEDULE, "schedule": _as_it_is},
+        needs=("name", "schedule"),
+        writes=True,
+    ),
+    "pause-schedule": _on_schedule(Operations.pause_schedule),
+    "resume-schedule": _on_schedule(Operations.resume_schedule),
+    "run-schedule": _on_schedule(Operations.run_schedule),
     "set-policy": _Verb(
         Operations.set_policy,
         {"function": _FUNCTION, "policy": _read_policy},

@@ -34,7 +34,7 @@ from gearpy.engine.job import (
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.rules import check_printable, is_short, timeout_s
-from gearpy.engine.schedule import read_due_s, read_schedule
+from gearpy.engine.schedule import read_due_s, read_minute
 from gearpy.engine.statistics import JobStatistics
 from gearpy.errors import (
     JobNotFound,
@@ -293,7 +293,7 @@ class Session:
 
     def on_submit_sched(self, function: bytes, unique: bytes, *when: bytes) -> None:
         *fields, payload = when
-        due_s = read_schedule(*fields).next_time_s(self._engine.now_s, self._broker.calendar)
+        due_s = read_minute(*fields).next_time_s(self._engine.now_s, self._broker.calendar)
         job = self._engine.submit(None, function, unique, payload, Priority.NORMAL, due_s)
         self.outbox.put(codec.job_created(job.handle), job.ticket)
 

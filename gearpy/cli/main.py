@@ -12,6 +12,7 @@ from gearpy.cli.functions import drain, pause, resume
 from gearpy.cli.jobs import cancel, cleanup, clear, job, jobs, peek, retry
 from gearpy.cli.policies import policy
 from gearpy.cli.reports import status, version, workers
+from gearpy.cli.schedules import schedule
 from gearpy.cli.submit import submit
 from gearpy.cli.worker import worker
 from gearpy.errors import GearpyError
@@ -34,7 +35,7 @@ def gearpy() -> None:
 COMMANDS: Final = (
     *(status, workers, version, submit, dissect),
     *(jobs, job, peek, cancel, retry, dead, clear, cleanup),
-    *(pause, resume, drain, policy),
+    *(pause, resume, drain, policy, schedule),
     worker,
 )
 for command in COMMANDS:

@@ -11,6 +11,7 @@ from typing import Final, Literal, final
 
 from gearpy.engine.archive import Archive
 from gearpy.engine.course import Course, allowed_attempts, function_is_kept, life_of
+from gearpy.engine.cron import Crontab, NoTicks, Schedule, ScheduleStatistics, Ticks
 from gearpy.engine.dispatch import Dispatch
 from gearpy.engine.job import (
     DATA,
@@ -23,7 +24,7 @@ from gearpy.engine.job import (
     coalescing_key,
 )
 from gearpy.engine.ledger import Restorer, policy_change
-from gearpy.engine.options import Options
+from gearpy.engine.options import Options, read_options
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.policy import Cause, Policy, PolicyBook, matcher
 from gearpy.engine.ports import Journal, NoJournal
@@ -69,7 +70,8 @@ class Engine:
 
     ``first_number`` is the number of the first handle: whoever starts an engine picks one that no
     earlier engine has reached.  ``draw`` gives numbers from 0 to 1 by chance, for jitter.  Payloads
-    of journalled jobs beyond ``budget_bytes`` are left to the journal.
+    of journalled jobs beyond ``budget_bytes`` are left to the journal.  ``ticks`` reads cron
+    expressions; ``schedules`` are those of the settings.
 
     After each call of ``advance`` it must be called again at the time that it returns, or earlier.
     """
@@ -83,6 +85,8 @@ class Engine:
         policies: PolicyBook | None = None,
         draw: Callable[[], float] = lambda: 0.5,
         budget_bytes: float = math.inf,
+        ticks: Ticks | None = None,
+        schedules: Mapping[str, Schedule] | None = None,
     ) -> None:
         self.rules = rules or Rules()
         self.now_s = now_s
@@ -103,6 +107,15 @@ class Engine:
             draw,
         )
         self._course.next_number = first_number
+        self.ticks: Ticks = ticks or NoTicks()
+        self._crontab = Crontab(
+            self._timers,
+            self._journal,
+            self.ticks,
+            self._submit_scheduled,
+            self._is_unfinished,
+            schedules or {},
+        )
         self._mark = 0  # what the journal knows to be higher than all numbers
         self._jobs = self._course.jobs
         self._totals = self._course.totals
@@ -217,6 +230,23 @@ class Engine:
         if queue.idle:
             self._dispatch.call(queue)
         return job
+
+    def _submit_scheduled(self, schedule: Schedule) -> bytes:
+        options = read_options(schedule.options)
+        job = self.submit(
+            None,
+            schedule.function,
+            schedule.unique,
+            schedule.payload,
+            options.priority,
+            0.0,
+            b"",
+            options,
+        )
+        return job.handle
+
+    def _is_unfinished(self, handle: bytes) -> bool:
+        return self._jobs.get(handle) is not None
 
     def _join(self, job: Job, client: Client | None) -> Job:
         if client is None:
@@ -601,6 +631,38 @@ class Engine:
             self._archive.sweep_later(queue)
             self._dispatch.call(queue)
 
+    # ---- operators: schedules
+
+    def schedule_names(self) -> list[str]:
+        """The names of all schedules, in order."""
+        return self._crontab.names()
+
+    def schedule(self, name: str) -> ScheduleStatistics | None:
+        """The schedule with this name, or None."""
+        return self._crontab.get(name)
+
+    def set_schedule(self, name: str, schedule: Schedule | None) -> bool:
+        """Sets a schedule; None takes back what was set, and what the settings say counts again.
+
+        Returns whether that changed anything.  Raises InvalidArgument for a name that can't be
+        one, or if there are too many.
+        """
+        if schedule is None:
+            return self._crontab.take_back(name)
+        self._crontab.set(name, schedule)
+        return True
+
+    def pause_schedule(self, name: str, paused: bool) -> bool:
+        """Has a schedule fire no more, or again from its next tick on.  False: there is none."""
+        return self._crontab.pause(name, paused)
+
+    def run_schedule(self, name: str) -> bytes | None:
+        """Submits a schedule's job now; returns its handle, or None if there is no such schedule.
+
+        Raises what ``submit`` raises.
+        """
+        return self._crontab.run(name)
+
     def statistics(self) -> EngineStatistics:
         """Counters and sizes."""
         return engine_statistics(
@@ -615,12 +677,18 @@ class Engine:
         Returns sentences about records that made no sense.
         """
         restorer = Restorer(
-            self._restored_queue, self._course, self._archive, self._stock, self.policies
+            self._restored_queue,
+            self._course,
+            self._archive,
+            self._stock,
+            self.policies,
+            self._crontab,
         )
         restorer.restore(records)
         self._course.next_number = max(self._course.next_number, restorer.first_number)
         self._fit_all(self._functions.values(), restored=True)
         restorer.place()
+        self._crontab.settle()
         self._reserve()
         return restorer.refused
 

@@ -6,14 +6,15 @@ from typing import Final, final
 
 from gearpy.engine.archive import Archive
 from gearpy.engine.course import Course, life_of, take_options
+from gearpy.engine.cron import Crontab
 from gearpy.engine.job import COMPLETED, DEAD, DELAYED, FINISHED, QUEUED, RUNNING, Job
 from gearpy.engine.life import read, written
 from gearpy.engine.options import kept_options
 from gearpy.engine.policy import Policy, PolicyBook, policy_table, read_policy
 from gearpy.engine.queue import FunctionQueue
-from gearpy.engine.records import Change, FunctionChange, PolicyChange, Put, Record
+from gearpy.engine.records import Change, CronChange, FunctionChange, PolicyChange, Put, Record
 from gearpy.engine.stock import Stock
-from gearpy.errors import InvalidArgument
+from gearpy.errors import InvalidArgument, PeerError
 
 RESTORED: Final = 1  # the ticket of what the journal had before: it is durable
 
@@ -110,6 +111,7 @@ class Restorer:
         archive: Archive,
         stock: Stock,
         policies: PolicyBook,
+        crontab: Crontab,
     ) -> None:
         self.refused: list[str] = []  # sentences about records that made no sense
         self.first_number = 1  # no job has this number or a higher one
@@ -118,6 +120,7 @@ class Restorer:
         self._archive = archive
         self._stock = stock
         self._policies = policies
+        self._crontab = crontab
         self._job: Job | None = None  # the one that was put last
         self._ended: list[Job] = []
         self._unfinished: list[Job] = []
@@ -135,6 +138,8 @@ class Restorer:
                 queue.paused, queue.draining = record.paused, record.draining
             elif isinstance(record, PolicyChange):
                 self._policy(record)
+            elif isinstance(record, CronChange):
+                self._schedule(record)
             else:
                 self.first_number = max(self.first_number, record.number)
         self._settle()
@@ -213,3 +218,9 @@ class Restorer:
             self._policies.set(record.pattern, read_policy(json.loads(record.policy)))
         except (ValueError, RecursionError, InvalidArgument) as error:
             self.refused.append(f"the policy for {record.pattern!r} can't be read: {error}")
+
+    def _schedule(self, record: CronChange) -> None:
+        try:
+            self._crontab.restored(record)
+        except (ValueError, TypeError, KeyError, RecursionError, PeerError) as error:
+            self.refused.append(f"the schedule {record.name!r} can't be read: {error}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gearpy.engine.job import Job, Outcome, Report
-    from gearpy.engine.records import FunctionChange, Mark, PolicyChange
+    from gearpy.engine.records import Note
 
 
 class Watcher(Protocol):
@@ -60,7 +60,7 @@ class Journal(Protocol):
     def done(self, job: "Job") -> None:
         """A job that was put may be forgotten."""
 
-    def note(self, record: "FunctionChange | PolicyChange | Mark") -> int:
+    def note(self, record: "Note") -> int:
         """Something else is to be remembered.  Returns the ticket."""
 
     def fetch(self, jobs: "Sequence[Job]") -> None:
@@ -84,7 +84,7 @@ class NoJournal:
     def done(self, job: "Job") -> None:
         pass
 
-    def note(self, record: "FunctionChange | PolicyChange | Mark") -> int:
+    def note(self, record: "Note") -> int:
         return 0
 
     def fetch(self, jobs: "Sequence[Job]") -> None:

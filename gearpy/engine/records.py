@@ -63,13 +63,23 @@ class PolicyChange(NamedTuple):
     policy: bytes
 
 
+class CronChange(NamedTuple):
+    """How far a schedule has come, as JSON, and what an operator set it to; an empty ``schedule``
+    stands for what the settings say.  Replaces the one before; both empty: it is forgotten."""
+
+    name: str
+    schedule: bytes
+    state: bytes
+
+
 class Mark(NamedTuple):
     """No job has a number this high or higher, until the next mark is durable."""
 
     number: int
 
 
-Record = Put | Change | FunctionChange | PolicyChange | Mark
+Note = FunctionChange | PolicyChange | CronChange | Mark
+Record = Put | Change | Note
 
 
 @dataclass(slots=True)
@@ -84,4 +94,4 @@ class Batch:
     puts: list[Put] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     dones: list[int] = field(default_factory=list)
-    notes: list[FunctionChange | PolicyChange | Mark] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)

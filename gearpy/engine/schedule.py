@@ -48,7 +48,7 @@ _MONTHS_AHEAD: Final = 12 * 41  # 29 February on a given weekday can be 40 years
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Minute:
     """When to run; None matches everything."""
 
     minute: int | None
@@ -109,7 +109,7 @@ class Schedule:
                 yield datetime(day.year, day.month, day.day, hour, minute)
 
 
-def read_schedule(minute: bytes, hour: bytes, day: bytes, month: bytes, weekday: bytes) -> Schedule:
+def read_minute(minute: bytes, hour: bytes, day: bytes, month: bytes, weekday: bytes) -> Minute:
     """The five fields of a packet.  Raises InvalidArgument that names the one that is wrong."""
     values: list[int | None] = []
     for text, (name, low, high) in zip((minute, hour, day, month, weekday), _FIELDS, strict=True):
@@ -121,7 +121,7 @@ def read_schedule(minute: bytes, hour: bytes, day: bytes, month: bytes, weekday:
             raise InvalidArgument(
                 f"the {name} of a schedule is empty or a number from {low} to {high}"
             )
-    return Schedule(*values)
+    return Minute(*values)
 
 
 _DUE_S_MAX: Final = 253_402_300_799  # the last second of the year 9999

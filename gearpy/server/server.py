@@ -25,6 +25,7 @@ from gearpy.server.connections import Connections
 from gearpy.server.host import LoggingHost
 from gearpy.server.listeners import Listener
 from gearpy.server.settings import COMMIT, PREFIX_BYTES_MAX, Settings, why_ignored
+from gearpy.server.ticks import CronTicks
 from gearpy.server.turns import Turns
 from gearpy.stores.base import Store
 from gearpy.version import VERSION, version_and_form
@@ -137,6 +138,8 @@ class Server:
             policies=PolicyBook(settings.policies),
             draw=random.random,
             budget_bytes=settings.memory_budget,
+            ticks=CronTicks(),
+            schedules=settings.schedules,
         )
         self._committer = (
             None

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from gearpy.address import PORT
+from gearpy.engine.cron import SCHEDULES_MAX, Schedule, check_schedule_name, read_schedule
 from gearpy.engine.policy import Policy, PolicyBook, check_pattern, read_policy
 from gearpy.engine.rules import HANDLE_BYTES_MAX, TimeoutUnit
-from gearpy.errors import InvalidArgument, SettingError
+from gearpy.errors import ArgumentTooLarge, InvalidArgument, SettingError
+from gearpy.server.ticks import CronTicks
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
@@ -217,11 +219,12 @@ class Settings:
     """All settings of a server.  Those of gearmand come first, in its order.
 
     ``given`` are the names of those that somebody gave a value.  ``policies`` are those of the
-    file, by function name or shell pattern.
+    file, by function name or shell pattern; ``schedules`` those of the file, by name.
     """
 
     given: frozenset[str] = frozenset()
     policies: Mapping[bytes, Policy] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
 
     backlog: int = setting(
         1024, "-b --backlog", "Connections that may wait to be accepted.", whole(1, 65535), "N"
@@ -525,9 +528,11 @@ def load(
     """
     given: dict[str, tuple[str, Any]] = {}
     policies: dict[bytes, Policy] = {}
+    schedules: dict[str, Schedule] = {}
     if config_file is not None:
         table = _read_file(config_file)
         policies = _read_policies(config_file, table.pop(_POLICIES, {}))
+        schedules = _read_schedules(config_file, table.pop(_SCHEDULES, {}))
         for name, value in _by_name(config_file, table).items():
             given[name] = (f"{key_of(name)} in {config_file}", value)
     for name in FIELDS:
@@ -542,7 +547,7 @@ def load(
         except ValueError as error:
             shown = value if isinstance(value, str) else repr(value)
             raise SettingError(f"{where} is {shown!r}; it must be {error}") from None
-    settings = Settings(given=frozenset(values), policies=policies, **values)
+    settings = Settings(given=frozenset(values), policies=policies, schedules=schedules, **values)
     _check_together(settings)
     if settings.daemon and settings.log_file == "stderr" and not settings.syslog:
         # As a daemon it has no stderr; a server that says nothing is a trap, but so is one that
@@ -627,6 +632,29 @@ def _by_name(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _POLICIES: Final = "function"
+
+
+_SCHEDULES: Final = "schedule"
+
+
+def _read_schedules(path: str, tables: Any) -> dict[str, Schedule]:
+    if not isinstance(tables, dict):
+        raise SettingError(
+            f'{_SCHEDULES} in {path} must be tables, one for each schedule: [{_SCHEDULES}."NAME"]'
+        )
+    schedules = {}
+    for name, table in tables.items():
+        where = f'[{_SCHEDULES}."{name}"] in {path}'
+        if not isinstance(table, dict):
+            raise SettingError(f"{where} must be a table with cron and function")
+        try:
+            check_schedule_name(name)
+            schedules[name] = read_schedule(table, CronTicks())
+        except (InvalidArgument, ArgumentTooLarge) as error:
+            raise SettingError(f"{where}: {error}") from None
+    if len(schedules) > SCHEDULES_MAX:
+        raise SettingError(f"{path} has {len(schedules):,} schedules; {SCHEDULES_MAX:,} at most")
+    return schedules
 
 
 def _read_policies(path: str, tables: Any) -> dict[bytes, Policy]:

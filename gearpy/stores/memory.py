@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import final
 
-from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.engine.records import (
+    Batch,
+    Change,
+    CronChange,
+    FunctionChange,
+    Mark,
+    Note,
+    PolicyChange,
+    Put,
+    Record,
+)
 
 
 @final
@@ -15,12 +25,14 @@ class MemoryStore:
         self._changes: dict[int, Change] = {}
         self._functions: dict[bytes, FunctionChange] = {}
         self._policies: dict[bytes, PolicyChange] = {}
+        self._schedules: dict[str, CronChange] = {}
         self._mark: Mark | None = None
 
     def load(self) -> Iterable[Record]:
         """What is kept: the notes, then the jobs in the order of their numbers."""
         records: list[Record] = [] if self._mark is None else [self._mark]
         records += [*self._functions.values(), *self._policies.values()]
+        records += self._schedules.values()
         for number, put in sorted(self._puts.items()):
             records.append(put)
             if number in self._changes:
@@ -64,15 +76,20 @@ class MemoryStore:
         self._changes = {}
         self._functions = {}
         self._policies = {}
+        self._schedules = {}
         self._mark = None
 
-    def _note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+    def _note(self, note: Note) -> None:
         if isinstance(note, Mark):
             self._mark = note
         elif isinstance(note, PolicyChange):
             self._policies[note.pattern] = note
             if not note.policy:
                 del self._policies[note.pattern]
+        elif isinstance(note, CronChange):
+            self._schedules[note.name] = note
+            if not (note.schedule or note.state):
+                del self._schedules[note.name]
         else:
             self._functions[note.function] = note
             if not (note.paused or note.draining):

@@ -9,7 +9,16 @@ from contextlib import closing
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
-from gearpy.engine.records import STATES, Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.engine.records import (
+    STATES,
+    Change,
+    CronChange,
+    FunctionChange,
+    Mark,
+    PolicyChange,
+    Put,
+    Record,
+)
 from gearpy.priority import Priority
 
 _PRIORITIES: Final = tuple(Priority)
@@ -35,6 +44,7 @@ _COLUMNS: Final = {
     "lives": _CHANGE_COLUMNS,
     "functions": "function, paused, draining",
     "policies": "pattern, policy",
+    "schedules": "name, schedule, state",
     "meta": "name, value",
 }
 _NOW_S: Final = "(julianday('now') - 2440587.5) * 86400.0"
@@ -98,6 +108,22 @@ def _notes(connection: sqlite3.Connection, bad: list[BadRow]) -> Iterator[Record
             bad.append(BadRow("policies", row, "a value is not what its column takes"))
         else:
             yield PolicyChange(pattern, policy)
+    for row, *texts in connection.execute(
+        "SELECT rowid, name, schedule, state FROM schedules ORDER BY rowid"
+    ):
+        if any(type(text) is not bytes for text in texts) or not _is_utf8(texts[0]):
+            bad.append(BadRow("schedules", row, "a value is not what its column takes"))
+        else:
+            name, schedule, state = texts
+            yield CronChange(name.decode(), schedule, state)
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _jobs(puts: sqlite3.Cursor, rows: sqlite3.Cursor, bad: list[BadRow]) -> Iterator[Record]:

@@ -80,9 +80,17 @@ FROM jobs LEFT JOIN lives ON lives.number = jobs.number
 ORDER BY jobs.number;
 """
 
+_SCHEDULES: Final = """
+CREATE TABLE schedules (
+    name TEXT PRIMARY KEY NOT NULL,
+    schedule TEXT NOT NULL,             -- JSON; empty: as the server's settings say
+    state TEXT NOT NULL                 -- JSON: its last tick, its last job, whether it is paused
+);
+"""
+
 # The n-th script makes version n of version n - 1.  What was released is never edited: a file that
 # it made must stay the same as one that it makes.
-MIGRATIONS: Final = (_JOBS, _LIVES)
+MIGRATIONS: Final = (_JOBS, _LIVES, _SCHEDULES)
 
 VERSION: Final = len(MIGRATIONS)
 

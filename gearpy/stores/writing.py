@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Final, TypeVar
 
-from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put
+from gearpy.engine.records import Batch, Change, CronChange, Mark, Note, PolicyChange, Put
 
 Value = bytes | bytearray | str | int | float | None
 Statement = tuple[str, Sequence[Value]]
@@ -128,7 +128,7 @@ def _changes(changes: Iterable[Change]) -> Iterator[Statement]:
     yield from _in_rows(*_FULL_CHANGE, full)
 
 
-def _note(note: FunctionChange | PolicyChange | Mark) -> Statement:
+def _note(note: Note) -> Statement:
     if isinstance(note, Mark):
         return "REPLACE INTO meta VALUES ('mark', ?)", (note.number,)
     if isinstance(note, PolicyChange):
@@ -136,11 +136,16 @@ def _note(note: FunctionChange | PolicyChange | Mark) -> Statement:
         if not note.policy:
             return "DELETE FROM policies WHERE pattern = ?", (pattern,)
         return "REPLACE INTO policies VALUES (?, ?)", (pattern, name_value(note.policy))
+    if isinstance(note, CronChange):
+        if not (note.schedule or note.state):
+            return "DELETE FROM schedules WHERE name = ?", (note.name,)
+        values = (note.name, name_value(note.schedule), name_value(note.state))
+        return "REPLACE INTO schedules VALUES (?, ?, ?)", values
     function = name_value(note.function)
     if not (note.paused or note.draining):
         return "DELETE FROM functions WHERE function = ?", (function,)
-    values = (function, int(note.paused), int(note.draining))
-    return "REPLACE INTO functions VALUES (?, ?, ?)", values
+    flags = (function, int(note.paused), int(note.draining))
+    return "REPLACE INTO functions VALUES (?, ?, ?)", flags
 
 
 def _in_rows(beginning: str, columns: int, rows: list[Sequence[Value]]) -> Iterator[Statement]:

@@ -17,8 +17,10 @@ from gearpy.engine.records import (
     STATES,
     Batch,
     Change,
+    CronChange,
     FunctionChange,
     Mark,
+    Note,
     PolicyChange,
     Put,
     Record,
@@ -132,23 +134,26 @@ def check_notes(open_store: OpenStore, directory: Path) -> None:
     store = open_store(directory)
     job = example_put(1)
     paused = FunctionChange(b"f", True, False)
-    odd: list[FunctionChange | PolicyChange | Mark] = [
+    odd: list[Note] = [
         FunctionChange(b"a-b\xff\0'\"", False, True),
         FunctionChange(b"", True, True),
         PolicyChange(b"f*", b'{"attempts": 3}'),
         PolicyChange(b"\xe9[!x]?", b"{}"),
+        CronChange("n\xe4chtlich", b'{"cron":"* * * * *"}', b"{}"),
+        CronChange("of the settings", b"", b'{"last_s":1.5}'),
     ]
     store.commit(Batch(puts=[job], notes=[Mark(10), paused, *odd]))
     _expect(store, [Mark(10), paused, *odd, job], "notes come back as they were")
     paused = FunctionChange(b"f", True, True)
     store.commit(Batch(notes=[Mark(20), Mark(30), odd[3], paused]))
     _expect(store, [Mark(30), paused, *odd, job], "a note replaces the one about the same thing")
-    gone: list[FunctionChange | PolicyChange | Mark] = [
+    gone: list[Note] = [
         FunctionChange(b"f", False, False),
         PolicyChange(b"f*", b""),
+        CronChange("n\xe4chtlich", b"", b""),
     ]
     store.commit(Batch(notes=gone))
-    del odd[2]
+    del odd[4], odd[2]
     _expect(store, [Mark(30), *odd, job], "a note that says nothing forgets what was there")
     store.commit(Batch(notes=[*gone, FunctionChange(b"F", False, False), PolicyChange(b"F", b"")]))
     _expect(store, [Mark(30), *odd, job], "forgetting what is not there changes nothing")
@@ -364,10 +369,11 @@ def check_reopening(open_store: OpenStore, directory: Path) -> None:
     store = open_store(directory)
     jobs = [example_put(n, payload=bytes([n, 0, 255])) for n in range(1, 9)]
     change = example_change(3, state="dead", reason=b"used up")
-    notes: list[FunctionChange | PolicyChange | Mark] = [
+    notes: list[Note] = [
         Mark(100),
         FunctionChange(b"f", True, False),
         PolicyChange(b"*", b"{}"),
+        CronChange("nightly", b"{}", b'{"last_s":2.0}'),
     ]
     store.commit(Batch(puts=jobs[:3], notes=[*notes]))
     store.commit(Batch(dones=[2], changes=[change]))
@@ -511,8 +517,10 @@ def _expect(store: Store, expected: Sequence[Record], promise: str) -> None:
 
 
 def _as_loaded(found: Sequence[Record], expected: Sequence[Record]) -> list[Record]:
-    """Of the notes about functions and policies, any order is as good."""
-    notes = {note for note in expected if isinstance(note, FunctionChange | PolicyChange)}
+    """Of the notes about functions, policies and schedules, any order is as good."""
+    notes = {
+        note for note in expected if isinstance(note, FunctionChange | PolicyChange | CronChange)
+    }
     in_order = [record for record in found if record in notes]
     if len(in_order) != len(notes):
         return list(expected)

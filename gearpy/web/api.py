@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from gearpy.broker.answers import content
 from gearpy.engine.job import JobState
@@ -43,6 +44,7 @@ def api(desk: Desk) -> APIRouter:
     router = APIRouter(prefix="/api", responses=_PROBLEMS)
     _jobs(router, desk)
     _functions(router, desk)
+    _schedules(router, desk)
     _server(router, desk)
     return router
 
@@ -228,6 +230,55 @@ def _on_functions(router: APIRouter, desk: Desk, verb: str, says: str) -> None:
         description=f"{says}  A pattern means all functions that match it.",
         responses={200: {"model": models.Steered}},
     )(on_function)
+
+
+def _schedules(router: APIRouter, desk: Desk) -> None:
+    @router.get("/schedules", tags=["schedules"], responses={200: {"model": models.Schedules}})
+    async def schedules(limit: _Limit = None, offset: _Offset = None) -> Response:
+        """Schedules, how far they have come, and when they fire next."""
+        return answer(await desk.operate("schedules", **_said(limit=limit, offset=offset)))
+
+    path = "/schedules/{name}"
+
+    @router.get(path, tags=["schedules"], responses={200: {"model": models.OneSchedule}})
+    async def schedule(name: str) -> Response:
+        """A schedule, with its next five ticks."""
+        return answer(await desk.operate("schedule", name=name))
+
+    changed: dict[int | str, dict[str, Any]] = {200: {"model": models.ScheduleSet}}
+
+    @router.put(path, tags=["schedules"], responses=changed)
+    async def set_schedule(name: str, schedule: models.ScheduleTable) -> Response:
+        """Sets a schedule, in place of one with this name."""
+        table = schedule.model_dump(exclude_none=True)
+        return answer(await desk.operate("set-schedule", name=name, schedule=table))
+
+    @router.delete(path, tags=["schedules"], responses=changed)
+    async def take_back_schedule(name: str) -> Response:
+        """Takes a schedule back; what the settings say under its name counts again."""
+        return answer(await desk.operate("set-schedule", name=name, schedule=None))
+
+    for verb, says, model in (
+        ("run", "Submits its job now, beside its ticks.", models.Handle),
+        ("pause", "Has it fire no more.", models.SchedulePaused),
+        ("resume", "Has it fire again, from its next tick on.", models.SchedulePaused),
+    ):
+        _on_schedule(router, desk, verb, says, model)
+
+
+def _on_schedule(
+    router: APIRouter, desk: Desk, verb: str, says: str, model: type[BaseModel]
+) -> None:
+    async def on_schedule(name: str) -> Response:
+        return answer(await desk.operate(f"{verb}-schedule", name=name))
+
+    router.post(
+        f"/schedules/{{name}}/{verb}",
+        tags=["schedules"],
+        name=f"{verb}_schedule",
+        description=says,
+        responses={200: {"model": model}},
+    )(on_schedule)
 
 
 def _server(router: APIRouter, desk: Desk) -> None:

@@ -148,6 +148,33 @@ class Selection(_Request):
     offset: int | None = Field(default=None, description="What an answer before had as next.")
 
 
+class JobOptions(AttemptsPolicy):
+    """How the jobs of a schedule are to be treated."""
+
+    priority: PriorityName | None = None
+    delay_s: float | None = None
+    key: str | None = None
+    labels: dict[str, str] | None = None
+
+
+class ScheduleTable(_Request):
+    """What is submitted, and when."""
+
+    cron: str = Field(description="Minute, hour, day of the month, month and day of the week.")
+    timezone: str | None = Field(default=None, description="Like Europe/Berlin; UTC if not said.")
+    function: str
+    data: str | None = Field(default=None, description="The payload, if it is text.")
+    data_base64: str | None = Field(default=None, description="The payload, whatever it is.")
+    unique: str | None = None
+    options: JobOptions | None = None
+    missed: Literal["once", "skip"] | None = Field(
+        default=None, description="What becomes of ticks that come while the server is down."
+    )
+    overlap: bool | None = Field(
+        default=None, description="Whether it fires while its last job is not finished."
+    )
+
+
 # ---- answers
 
 
@@ -320,6 +347,54 @@ class PolicySet(BaseModel):
 
     function: str
     changed: bool
+
+
+class ScheduleRow(BaseModel):
+    """A schedule, how far it has come, and when it fires next."""
+
+    name: str
+    origin: Literal["file", "set"]
+    schedule: ScheduleTable
+    paused: bool
+    last_s: float = Field(description="The last tick that fired, or was passed over.")
+    handle: str = Field(description="Of its last job; empty: there was none.")
+    error: str = Field(description="Why the last tick did not fire; empty: it did.")
+    next_s: list[float]
+
+
+class OneSchedule(BaseModel):
+    """A schedule."""
+
+    now_s: float
+    schedule: ScheduleRow
+
+
+class Schedules(BaseModel):
+    """Some schedules; ``next`` is the offset to ask with again, null at the end."""
+
+    now_s: float
+    schedules: list[ScheduleRow]
+    next: int | None
+
+
+class ScheduleSet(BaseModel):
+    """Whether that changed anything."""
+
+    name: str
+    changed: bool
+
+
+class SchedulePaused(BaseModel):
+    """Whether it is paused now."""
+
+    name: str
+    paused: bool
+
+
+class Handle(BaseModel):
+    """The job that was submitted."""
+
+    handle: str
 
 
 class Workers(BaseModel):

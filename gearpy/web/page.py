@@ -32,6 +32,7 @@ _VIEWS: Final = (
     ("/jobs", "jobs"),
     ("/dead", "dead letters"),
     ("/workers", "workers"),
+    ("/schedules", "schedules"),
     ("/policies", "policies"),
     ("/audit", "what was done"),
 )
@@ -57,8 +58,13 @@ _ACTIONS: Final[dict[str, tuple[str, str]]] = {
     "drain": ("drain", "No new job of {what} is taken until you resume it."),
     "resume": ("resume", "Jobs of {what} are taken and given out again."),
     "clear": ("cancel", "This cancels all jobs of {what} that wait."),
+    "run-schedule": ("run-schedule", "This submits the job of {what} now."),
+    "pause-schedule": ("pause-schedule", "The schedule {what} fires no more until you resume it."),
+    "resume-schedule": ("resume-schedule", "The schedule {what} fires from its next tick on."),
+    "set-schedule": ("set-schedule", "From now on the schedule {what} is: {schedule}"),
     "set-policy": ("set-policy", "From now on this policy counts for {what}: {policy}"),
 }
+_SETTING: Final = {"set-policy": "policy", "set-schedule": "schedule"}
 _ON_JOBS: Final = frozenset({"cancel", "retry", "purge"})
 _WAITING: Final = ["queued", "delayed", "retrying"]
 
@@ -75,6 +81,7 @@ def page(desk: Desk) -> APIRouter:
         ("/jobs/{handle:path}", "job", looks.job),
         ("/dead", "jobs", looks.dead),
         ("/workers", "workers", looks.workers),
+        ("/schedules", "schedules", looks.schedules),
         ("/policies", "policies", looks.policies),
         ("/audit", "audit", looks.audit),
     ):
@@ -180,6 +187,10 @@ class _Looks:
     async def workers(self, request: Request) -> Values:
         found = await self._desk.operate("workers", limit=_ROWS, offset=_offset(request))
         return {"workers": found["workers"], "now_s": found["now_s"], **_pages(request, found)}
+
+    async def schedules(self, request: Request) -> Values:
+        found = await self._desk.operate("schedules", limit=_ROWS, offset=_offset(request))
+        return {"schedules": found["schedules"], **_pages(request, found)}
 
     async def policies(self, request: Request) -> Values:
         return dict(await self._desk.operate("policies"))
@@ -318,8 +329,8 @@ class _Shower:
         back: str,
     ) -> Response:
         form = dict(fields)
-        if verb == "set-policy":
-            _policy(form)  # whether it is one: a bad one is not worth a question
+        if verb in _SETTING:
+            _setting(verb, form)  # whether it is one: a bad one is not worth a question
         if len(handles) > 1:
             what = f"{len(handles)} jobs"
         elif handles:
@@ -327,20 +338,30 @@ class _Shower:
         elif verb in _ON_JOBS:
             what = f"all {form['states']} jobs of {form.get('function', '*')}"
         else:
-            what = form.get("function", "")
-        policy = form.get("policy", "") or "none, but for what the settings say"
-        question = _ACTIONS[verb][1].format(what=what, policy=policy)
+            what = form.get("name", "") or form.get("function", "")
+        nothing = "none, but for what the settings say"
+        question = _ACTIONS[verb][1].format(
+            what=what,
+            policy=form.get("policy", "") or nothing,
+            schedule=form.get("schedule", "") or nothing,
+        )
         values = {"verb": verb, "label": verb, "question": question, "fields": fields, "back": back}
         return self._page(request, "confirm.html", values)
 
     async def _all(self, verb: str, form: Mapping[str, str]) -> None:
         """Does it to everything that is meant, a slice at a time."""
         do = _ACTIONS[verb][0]
+        if verb.endswith("-schedule"):
+            asked: Table = {"name": form.get("name", "")}
+            if verb in _SETTING:
+                asked["schedule"] = _setting(verb, form)
+            await self._desk.operate(do, **asked)
+            return
         said: Table = {"function": form.get("function") or "*"}
         if do in _ON_JOBS:
             said["states"] = _WAITING if verb == "clear" else form["states"].split(",")
         if do == "set-policy":
-            await self._desk.operate(do, **said, policy=_policy(form))
+            await self._desk.operate(do, **said, policy=_setting(verb, form))
             return
         offset: object = 0
         while offset is not None:
@@ -348,14 +369,16 @@ class _Shower:
             offset = answer["next"]
 
 
-def _policy(form: Mapping[str, str]) -> object:
-    text = form.get("policy", "").strip()
+def _setting(verb: str, form: Mapping[str, str]) -> object:
+    """The policy or the schedule in a form; None: what was set is to be taken back."""
+    what = _SETTING[verb]
+    text = form.get(what, "").strip()
     if not text:
         return None
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the policy is no JSON: {error}") from None
+        raise InvalidArgument(f"the {what} is no JSON: {error}") from None
 
 
 def _event(name: str, text: str) -> bytes:

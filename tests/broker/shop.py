@@ -8,6 +8,7 @@ from gearpy.engine.job import DEAD, FINISHED, UNFINISHED, JobState
 from gearpy.engine.options import read_options
 from gearpy.engine.policy import read_policy
 from gearpy.priority import Priority
+from gearpy.server.ticks import CronTicks
 from tests.engine.recorders import WorkerRecorder, able
 
 NOW_S: Final = 1_000_000.0
@@ -19,7 +20,7 @@ class Shop:
     """A broker whose jobs of functions f* are tried twice and kept, and an operator."""
 
     def __init__(self) -> None:
-        self.broker = Broker(now_s=NOW_S, facts=Facts(version="1.2.3", pid=42))
+        self.broker = Broker(now_s=NOW_S, facts=Facts(version="1.2.3", pid=42), ticks=CronTicks())
         self.engine = self.broker.engine
         self.engine.set_policy(b"f*", read_policy(KEPT))
         self._workers: dict[bytes, WorkerRecorder] = {}

@@ -6,7 +6,16 @@ from collections.abc import Iterator, Sequence
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job
 from gearpy.engine.ledger import change, put
-from gearpy.engine.records import Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.engine.records import (
+    Change,
+    CronChange,
+    FunctionChange,
+    Mark,
+    Note,
+    PolicyChange,
+    Put,
+    Record,
+)
 
 
 class KeptJournal:
@@ -19,6 +28,7 @@ class KeptJournal:
         self.changes: dict[int, Change] = {}
         self.functions: dict[bytes, FunctionChange] = {}
         self.policies: dict[bytes, PolicyChange] = {}
+        self.schedules: dict[str, CronChange] = {}
         self.mark = 0
         self.tickets = 1
         self.wanted: list[int] = []
@@ -38,13 +48,17 @@ class KeptJournal:
         self.changes.pop(job.number, None)
         self._ticket()
 
-    def note(self, record: FunctionChange | PolicyChange | Mark) -> int:
+    def note(self, record: Note) -> int:
         if isinstance(record, Mark):
             self.mark = record.number
         elif isinstance(record, PolicyChange):
             self.policies[record.pattern] = record
             if not record.policy:
                 del self.policies[record.pattern]
+        elif isinstance(record, CronChange):
+            self.schedules[record.name] = record
+            if not (record.schedule or record.state):
+                del self.schedules[record.name]
         else:
             self.functions[record.function] = record
             if not (record.paused or record.draining):
@@ -69,6 +83,7 @@ class KeptJournal:
             yield Mark(self.mark)
         yield from self.functions.values()
         yield from self.policies.values()
+        yield from self.schedules.values()
         for number in sorted(self.puts):
             yield self.puts[number]
             if number in self.changes:

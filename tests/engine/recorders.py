@@ -7,7 +7,7 @@ from typing import NamedTuple
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job, Outcome, Report
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.records import FunctionChange, Mark, PolicyChange
+from gearpy.engine.records import Note
 
 
 class Heard(NamedTuple):
@@ -60,7 +60,7 @@ class JournalRecorder:
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes]] = []
-        self.notes: list[FunctionChange | PolicyChange | Mark] = []
+        self.notes: list[Note] = []
         self.wanted: list[int] = []
 
     def put(self, job: Job) -> int:
@@ -72,7 +72,7 @@ class JournalRecorder:
     def done(self, job: Job) -> None:
         self._write("done", job)
 
-    def note(self, record: FunctionChange | PolicyChange | Mark) -> int:
+    def note(self, record: Note) -> int:
         self.notes.append(record)
         return len(self.records)
 

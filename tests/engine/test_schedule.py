@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gearpy.engine.schedule import (
     Calendar,
-    Schedule,
+    Minute,
     UtcCalendar,
     read_due_s,
-    read_schedule,
+    read_minute,
 )
 from gearpy.errors import InvalidArgument
 
@@ -61,7 +61,7 @@ def at(time_s: float) -> str:
 
 def next_time(fields: str, now: str, zone: Calendar = UTC_) -> str:
     """``fields`` are minute hour day month weekday, * for an empty one; times are UTC."""
-    schedule = read_schedule(*(field.replace("*", "").encode() for field in fields.split()))
+    schedule = read_minute(*(field.replace("*", "").encode() for field in fields.split()))
     return at(schedule.next_time_s(utc(now), zone))
 
 
@@ -126,7 +126,7 @@ def test_the_day_is_that_of_the_time_zone() -> None:
     assert next_time("0 0 * * 0", "2024-05-04 00:00:00", BERLIN) == "2024-05-05 22:00:00"
 
 
-def minute_by_minute(schedule: Schedule, now_s: float, zone: Calendar, hours: int) -> float | None:
+def minute_by_minute(schedule: Minute, now_s: float, zone: Calendar, hours: int) -> float | None:
     """The same as plainly as possible: every minute of some hours is looked at."""
     first_s = (now_s // 60 + 1) * 60
     for n in range(hours * 60):
@@ -178,7 +178,7 @@ def test_as_if_every_minute_was_looked_at(
 ) -> None:
     zone, change_s = change
     now_s = change_s + minutes_off * 60 + seconds
-    schedule = Schedule(minute, hour, None, None, weekday)
+    schedule = Minute(minute, hour, None, None, weekday)
     found_s = schedule.next_time_s(now_s, zone)
     expected_s = minute_by_minute(schedule, now_s, zone, hours=49)
     if expected_s is None:
@@ -206,7 +206,7 @@ class CountingCalendar:
 def test_every_minute_is_cheap_to_find() -> None:
     """A stranger may ask for it with every packet."""
     zone = CountingCalendar()
-    Schedule(None, None, None, None, None).next_time_s(utc("2024-05-01 03:30:00"), zone)
+    Minute(None, None, None, None, None).next_time_s(utc("2024-05-01 03:30:00"), zone)
     assert zone.asked < 1000
 
 
@@ -231,13 +231,13 @@ def test_a_bad_field_is_named(place: int, name: str, bad: bytes) -> None:
     fields = [b"", b"", b"", b"", b""]
     fields[place] = bad
     with pytest.raises(InvalidArgument, match=f"the {name} of"):
-        read_schedule(*fields)
+        read_minute(*fields)
 
 
 def test_good_fields() -> None:
-    assert read_schedule(b"", b"", b"", b"", b"") == Schedule(None, None, None, None, None)
-    assert read_schedule(b"59", b"23", b"31", b"12", b"6") == Schedule(59, 23, 31, 12, 6)
-    assert read_schedule(b"00", b"0", b"01", b"1", b"0") == Schedule(0, 0, 1, 1, 0)
+    assert read_minute(b"", b"", b"", b"", b"") == Minute(None, None, None, None, None)
+    assert read_minute(b"59", b"23", b"31", b"12", b"6") == Minute(59, 23, 31, 12, 6)
+    assert read_minute(b"00", b"0", b"01", b"1", b"0") == Minute(0, 0, 1, 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_defaults_are_those_of_the_declarations() -> None:
 
 
 def test_every_field_is_declared_with_a_flag_and_a_sentence() -> None:
-    beside = {"given", "policies"}
+    beside = {"given", "policies", "schedules"}
     assert set(FIELDS) == {item.name for item in dataclasses.fields(Settings)} - beside
     for name, declaration in FIELDS.items():
         assert declaration.flags[-1].startswith(f"--{key_of(name)}"), name

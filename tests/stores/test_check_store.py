@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from gearpy.engine.records import Batch, Change, FunctionChange, Mark, PolicyChange, Put, Record
+from gearpy.engine.records import (
+    Batch,
+    Change,
+    Mark,
+    Note,
+    Put,
+    Record,
+)
 from gearpy.testing.stores import check_store, example_put
 
 
@@ -19,7 +26,7 @@ class FileStore:
         self.path = directory / "jobs"
         self.puts: dict[int, Put] = {}
         self.changes: dict[int, Change] = {}
-        self.notes: dict[Any, FunctionChange | PolicyChange | Mark] = {}
+        self.notes: dict[Any, Note] = {}
         if self.path.exists():
             self.puts, self.changes, self.notes = pickle.loads(self.path.read_bytes())
 
@@ -62,7 +69,7 @@ class FileStore:
         self.puts.pop(number, None)
         self.changes.pop(number, None)
 
-    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+    def note(self, note: Note) -> None:
         key = (type(note), None if isinstance(note, Mark) else note[0])
         self.notes[key] = note
         if not isinstance(note, Mark) and not any(note[1:]):
@@ -272,7 +279,7 @@ class NarrowPlaces(FileStore):
 
 
 class FirstNote(FileStore):
-    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+    def note(self, note: Note) -> None:
         key = (type(note), None if isinstance(note, Mark) else note[0])
         if key not in self.notes:
             super().note(note)
@@ -281,13 +288,13 @@ class FirstNote(FileStore):
 class KeepsNothings(FileStore):
     """Keeps notes that say nothing."""
 
-    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+    def note(self, note: Note) -> None:
         key = (type(note), None if isinstance(note, Mark) else note[0])
         self.notes[key] = note
 
 
 class NoMark(FileStore):
-    def note(self, note: FunctionChange | PolicyChange | Mark) -> None:
+    def note(self, note: Note) -> None:
         if not isinstance(note, Mark):
             super().note(note)
 

@@ -271,6 +271,23 @@ def test_policies_are_set_read_and_taken_back(http: httpx.Client) -> None:
     problem_of(http.put("/api/functions/f/policy", json={"tries": 1}), 400)
 
 
+def test_schedules_are_set_looked_at_run_and_taken_back(http: httpx.Client) -> None:
+    made = {"cron": "0 8 * * 1-5", "function": "digest", "data": "all", "missed": "skip"}
+    assert http.put("/api/schedules/s", json=made).json() == {"name": "s", "changed": True}
+    found = http.get("/api/schedules/s").json()["schedule"]
+    assert found["schedule"] == made | {"timezone": "UTC", "overlap": True}
+    assert len(found["next_s"]) == 5
+    handle = http.post("/api/schedules/s/run").json()["handle"]
+    assert job_at(http, f"/api/jobs/{handle}")["payload"] == "all"
+    assert http.post("/api/schedules/s/pause").json() == {"name": "s", "paused": True}
+    assert http.post("/api/schedules/s/resume").json() == {"name": "s", "paused": False}
+    assert [row["name"] for row in http.get("/api/schedules").json()["schedules"]] == ["s"]
+    assert http.delete("/api/schedules/s").json()["changed"]
+    problem_of(http.get("/api/schedules/s"), 404)
+    bad = http.put("/api/schedules/s", json=made | {"cron": "often"})
+    assert "cron is 'often'" in problem_of(bad, 400)["detail"]
+
+
 def test_workers_and_what_they_run_are_shown(web: ServerProcess, http: httpx.Client) -> None:
     begun, may_end = threading.Event(), threading.Event()
 

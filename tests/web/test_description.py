@@ -42,7 +42,7 @@ def described() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-@pytest.mark.parametrize("tag", ["jobs", "functions", "policies", "server", "health"])
+@pytest.mark.parametrize("tag", ["jobs", "functions", "policies", "schedules", "server", "health"])
 def test_answers_are_as_described(
     tag: str, mode: schemathesis.GenerationMode, described: Any
 ) -> None:

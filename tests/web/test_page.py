@@ -12,7 +12,7 @@ from gearpy.worker import Job, Worker
 from tests.docstrings import run_examples
 from tests.web.conftest import LIMIT_S
 
-VIEWS = ("/", "/jobs", "/dead", "/workers", "/policies", "/audit")
+VIEWS = ("/", "/jobs", "/dead", "/workers", "/schedules", "/policies", "/audit")
 
 
 def text_of(answer: httpx.Response, status: int = 200) -> str:
@@ -49,7 +49,9 @@ def answer_text(answer: httpx.Response) -> str:
 @pytest.mark.parametrize("path", VIEWS)
 def test_each_view_is_there_with_nothing_in_it(path: str, http: httpx.Client) -> None:
     answer = http.get(path)
-    assert re.search(r"\bno (functions|jobs|workers|policies)|nothing yet", text_of(answer))
+    assert re.search(
+        r"\bno (functions|jobs|workers|schedules|policies)|nothing yet", text_of(answer)
+    )
     assert answer.headers["content-security-policy"].startswith("default-src 'self'")
     assert answer.headers["cache-control"] == "no-store"
     assert f'href="{path}" aria-current="page"' in answer.text
@@ -225,6 +227,22 @@ def test_policies_are_set_and_taken_back(http: httpx.Client) -> None:
     for bad, says in (("{", "no JSON"), ('{"attempts": 0}', "attempts"), ("[]", "policy")):
         fields = {"function": "f", "policy": bad, "confirmed": "yes"}
         assert says in text_of(http.post("/do/set-policy", data=fields), 400)
+
+
+def test_schedules_are_set_run_paused_and_taken_back(http: httpx.Client) -> None:
+    made = '{"cron": "0 8 * * *", "timezone": "Europe/Berlin", "function": "digest"}'
+    page = act(http, "set-schedule", name="nightly", schedule=made, back="/schedules")
+    assert "0 8 * * * Europe/Berlin digest" in page
+    act(http, "run-schedule", name="nightly", back="/schedules")
+    (job,) = http.get("/api/jobs").json()["jobs"]
+    page = act(http, "pause-schedule", name="nightly", back="/schedules")
+    assert "paused" in page
+    assert job["handle"] in page
+    act(http, "resume-schedule", name="nightly")
+    act(http, "set-schedule", name="nightly", schedule="", back="/schedules")
+    assert "no schedules" in text_of(http.get("/schedules"))
+    bad = {"name": "s", "schedule": '{"cron": "often", "function": "f"}', "confirmed": "yes"}
+    assert "cron is" in text_of(http.post("/do/set-schedule", data=bad), 400)
 
 
 def test_what_was_done_and_what_was_not_is_shown(http: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from gearpy.broker.reports import read_cause, read_state, read_usage
 from gearpy.engine.job import coalescing_key
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.rules import timeout_s
-from gearpy.engine.schedule import UtcCalendar, read_due_s, read_schedule
+from gearpy.engine.schedule import UtcCalendar, read_due_s, read_minute
 from gearpy.priority import Priority
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
@@ -52,7 +52,7 @@ def _submit(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
     if number == p.SUBMIT_JOB_EPOCH:
         due_s = read_due_s(fields[2])
     elif number == p.SUBMIT_JOB_SCHED:
-        due_s = read_schedule(*fields[2:-1]).next_time_s(books.now_s, UtcCalendar())
+        due_s = read_minute(*fields[2:-1]).next_time_s(books.now_s, UtcCalendar())
     elif number in (p.SUBMIT_REDUCE_JOB, p.SUBMIT_REDUCE_JOB_BACKGROUND):
         reducer = fields[2]
     key = coalescing_key(unique, payload)
