@@ -19,6 +19,7 @@
     │   ├── TooManyFunctions         the server's or the connection's limit of functions
     │   ├── TooManyConnections       the server's limit of connections
     │   ├── ShuttingDown             the server drains and takes no new jobs
+    │   ├── WorkerDropped            an operator closed the worker's connection
     │   └── JobNotFound              a result for a job that the sender does not hold; an operator's
     │                                request for one that nobody knows
     ├── SettingError                 a setting has a bad value
@@ -153,6 +154,12 @@ class ShuttingDown(RequestRefused):
     """The server is shutting down and takes no new jobs."""
 
     code = b"SHUTTING_DOWN"
+
+
+class WorkerDropped(RequestRefused):
+    """An operator closed this connection: its jobs are given to others."""
+
+    code = b"WORKER_DROPPED"
 
 
 class JobNotFound(RequestRefused):

@@ -313,7 +313,8 @@ def test_error_codes_are_those_of_the_code(document: str) -> None:
     stated = [(code.strip("`"), fate) for code, _, fate in table_under(document, "## ERROR codes")]
     actual = []
     for error in _leaves(errors.PeerError):
-        closed = issubclass(error, errors.RemoteProtocolError | errors.TooManyConnections)
+        ends = errors.RemoteProtocolError | errors.TooManyConnections | errors.WorkerDropped
+        closed = issubclass(error, ends)
         actual.append((error.code.decode(), "closed" if closed else "goes on"))
 
     assert sorted(stated) == sorted(actual)
@@ -534,7 +535,14 @@ def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None
     assert set(keys(job)) == told
     assert sorted(keys(function)) == sorted(function_table(row, 0.0))
     nobody = reports.WorkerStatistics(
-        connection=1, address="", client_id=b"", name="", functions=(), running=(), state=None
+        connection=1,
+        address="",
+        peer="",
+        client_id=b"",
+        name="",
+        functions=(),
+        running=(),
+        state=None,
     )
     assert keys(worker) == list(worker_table(nobody, 0.0))
 

@@ -123,6 +123,7 @@ def worker_table(worker: WorkerStatistics, now_s: float) -> Table:
     return {
         "connection": worker.connection,
         "address": worker.address,
+        "peer": worker.peer,
         "client_id": decoded(worker.client_id),
         "worker": worker.name,
         "functions": list(map(decoded, worker.functions)),

@@ -182,6 +182,14 @@ class Operations:
         is_meant = matcher(group)
         return {"told": sum(each.tell(is_meant, command) for each in self._broker.sessions())}
 
+    def drop_worker(self, *, peer: bytes) -> Table:
+        name = decoded(peer)
+        for session in self._broker.sessions():
+            if session.peer.name == name and session.worker_statistics() is not None:
+                session.drop()
+                return {"peer": name}
+        raise JobNotFound(f"there is no worker at {shown(name)}")
+
     # ---- what is done with jobs
 
     def cancel(
@@ -450,6 +458,7 @@ _FUNCTION: Final = _text("the name of a function, or a pattern like image.*,", F
 _GROUP: Final = _text("the name of a group, or a pattern like mail-*,", TEXT_BYTES_MAX)
 _HANDLE: Final = _text("a job's handle", HANDLE_BYTES_MAX)
 
+_PEER: Final = _text("the address of a worker's connection, like 127.0.0.1:40312,", 255)
 _UNIQUE: Final = _text("the unique of a job", UNIQUE_BYTES_MAX)
 
 _SLICE: Final[dict[str, Reader]] = {"limit": _LIMIT, "offset": _OFFSET}
@@ -509,6 +518,7 @@ VERBS: Final[dict[str, _Verb]] = {
         {"group": _GROUP, "command": read_command},
         needs=("group", "command"),
     ),
+    "drop-worker": _Verb(Operations.drop_worker, {"peer": _PEER}, needs=("peer",), writes=True),
     "cancel": _on_jobs(Operations.cancel, _CANCELLABLE),
     "retry": _on_jobs(Operations.retry, _RETRIABLE),
     "purge": _on_jobs(Operations.purge, _PURGEABLE),

@@ -120,6 +120,7 @@ class WorkerStatistics:
 
     connection: int
     address: str
+    peer: str  # address and port
     client_id: bytes
     name: str  # for people
     functions: tuple[bytes, ...]

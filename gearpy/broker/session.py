@@ -46,6 +46,7 @@ from gearpy.errors import (
     UnexpectedPacket,
     UnknownOption,
     UnknownPacket,
+    WorkerDropped,
 )
 from gearpy.priority import Priority
 from gearpy.protocol import admin, codec
@@ -181,6 +182,7 @@ class Session:
         return WorkerStatistics(
             connection=self.peer.fd,
             address=self.peer.address,
+            peer=self.peer.name,
             client_id=self.client_id,
             name=self.name,
             functions=functions,
@@ -260,6 +262,17 @@ class Session:
             return False
         self.outbox.put(codec.response(p.WORKER_COMMAND, command))
         return True
+
+    def drop(self) -> None:
+        """Ends the connection for an operator: what its worker holds goes back at once, whether or
+        not the worker takes note."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._engine.lose(worker)
+        self._backlog.clear()
+        error = WorkerDropped()
+        self.outbox.put(codec.error(error.code, str(error)))
+        self.closing = "an operator dropped it"
 
     def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
         if report is PROGRESS and not self._extended:

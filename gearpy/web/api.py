@@ -290,6 +290,11 @@ def _server(router: APIRouter, desk: Desk) -> None:
         said = _said(group=group, limit=limit, offset=offset)
         return answer(await desk.operate("workers", **said))
 
+    @router.post("/workers/{peer}/drop", tags=["server"], responses={200: {"model": models.Peer}})
+    async def drop_worker(peer: str) -> Response:
+        """Closes a worker's connection; what it holds is given to others at once."""
+        return answer(await desk.operate("drop-worker", peer=peer))
+
     @router.get("/statistics", tags=["server"], responses={200: {"model": models.ServerTable}})
     async def statistics() -> Response:
         """The server, and what it counted since its start."""

@@ -405,6 +405,12 @@ class Workers(BaseModel):
     next: int | None
 
 
+class Peer(BaseModel):
+    """The other end of a connection."""
+
+    peer: str
+
+
 class ServerTable(BaseModel):
     """The server, and what it counted since its start."""
 

@@ -58,6 +58,10 @@ _ACTIONS: Final[dict[str, tuple[str, str]]] = {
     "drain": ("drain", "No new job of {what} is taken until you resume it."),
     "resume": ("resume", "Jobs of {what} are taken and given out again."),
     "clear": ("cancel", "This cancels all jobs of {what} that wait."),
+    "drop-worker": (
+        "drop-worker",
+        "This closes the connection of the worker at {what}; what it holds is given to others.",
+    ),
     "run-schedule": ("run-schedule", "This submits the job of {what} now."),
     "pause-schedule": ("pause-schedule", "The schedule {what} fires no more until you resume it."),
     "resume-schedule": ("resume-schedule", "The schedule {what} fires from its next tick on."),
@@ -338,7 +342,7 @@ class _Shower:
         elif verb in _ON_JOBS:
             what = f"all {form['states']} jobs of {form.get('function', '*')}"
         else:
-            what = form.get("name", "") or form.get("function", "")
+            what = form.get("peer", "") or form.get("name", "") or form.get("function", "")
         nothing = "none, but for what the settings say"
         question = _ACTIONS[verb][1].format(
             what=what,
@@ -351,6 +355,9 @@ class _Shower:
     async def _all(self, verb: str, form: Mapping[str, str]) -> None:
         """Does it to everything that is meant, a slice at a time."""
         do = _ACTIONS[verb][0]
+        if do == "drop-worker":
+            await self._desk.operate(do, peer=form.get("peer", ""))
+            return
         if verb.endswith("-schedule"):
             asked: Table = {"name": form.get("name", "")}
             if verb in _SETTING:

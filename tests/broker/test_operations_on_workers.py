@@ -7,7 +7,7 @@ import pytest
 
 from gearpy.broker.answers import BYTES_MAX
 from gearpy.broker.reports import REPORT_BYTES_MAX
-from gearpy.errors import ArgumentTooLarge
+from gearpy.errors import ArgumentTooLarge, JobNotFound
 from gearpy.protocol import packets as p
 from tests.broker.shop import NOW_S, Shop
 from tests.broker.test_broker import Wire
@@ -54,6 +54,7 @@ def test_a_worker_from_its_first_word_to_its_last() -> None:
     row = {
         "connection": 1,
         "address": "127.0.0.1",
+        "peer": "127.0.0.1:1",
         "client_id": "box\udcff",
         "worker": "box\udcff (127.0.0.1:1)",
         "functions": ["f", "g\udcff"],
@@ -233,3 +234,31 @@ def test_a_command_has_a_size() -> None:
     with pytest.raises(ArgumentTooLarge, match="a command is told in at most 16,384 bytes"):
         told(floor, "mail", x="y" * (room + 1))
     assert wire.read() == []
+
+
+def test_a_worker_that_is_dropped_gives_its_jobs_back_at_once() -> None:
+    floor = Floor()
+    shop = floor.shop
+    first, second = floor.connect(b"f"), floor.connect(b"f")
+    handle = shop.submit()
+    first.send(p.GRAB_JOB)
+    first.read()
+    assert shop.ask("drop-worker", peer="127.0.0.1:1") == {"peer": "127.0.0.1:1"}
+    assert floor.connections() == [2]
+    assert shop.ask("job", handle=handle)["job"]["state"] != "running"
+    ((number, body),) = first.read()
+    assert (number, body.split(b"\0")[0]) == (p.ERROR, b"WORKER_DROPPED")
+    assert first.session.closing is not None
+    first.send(p.WORK_COMPLETE, handle.encode(), b"late")
+    assert shop.ask("job", handle=handle)["job"]["state"] != "completed"
+    first.session.lost()
+    assert second.session.closing is None
+
+
+def test_only_a_worker_that_is_there_is_dropped() -> None:
+    floor = Floor()
+    client = floor.connect()
+    for peer in ("127.0.0.1:1", "127.0.0.1:9", "127.0.0.1"):
+        with pytest.raises(JobNotFound, match="no worker at"):
+            floor.shop.ask("drop-worker", peer=peer)
+    assert client.session.closing is None

@@ -2,6 +2,7 @@
 
 import html
 import re
+import socket
 from urllib.parse import quote
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.docstrings import run_examples
+from tests.waiting import eventually
 from tests.web.conftest import LIMIT_S
 
 VIEWS = ("/", "/jobs", "/dead", "/workers", "/schedules", "/policies", "/audit")
@@ -227,6 +229,23 @@ def test_policies_are_set_and_taken_back(http: httpx.Client) -> None:
     for bad, says in (("{", "no JSON"), ('{"attempts": 0}', "attempts"), ("[]", "policy")):
         fields = {"function": "f", "policy": bad, "confirmed": "yes"}
         assert says in text_of(http.post("/do/set-policy", data=fields), 400)
+
+
+def test_a_worker_is_dropped(web: ServerProcess, http: httpx.Client) -> None:
+    submitted(http, function="hold")
+    with socket.create_connection((web.host, web.port)) as worker:
+        worker.settimeout(LIMIT_S)
+        worker.sendall(b"\0REQ\0\0\0\x01\0\0\0\x04hold\0REQ\0\0\0\x09\0\0\0\0")
+        eventually(lambda: http.get("/api/functions").json()["functions"][0]["running"], 1)
+        peer = ":".join(map(str, worker.getsockname()))
+        assert peer in text_of(http.get("/workers"))
+        act(http, "drop-worker", peer=peer, back="/workers")
+        assert http.get("/api/functions").json()["functions"][0]["queued"] == 1
+        said = b""
+        while part := worker.recv(4096):
+            said += part
+    assert b"WORKER_DROPPED" in said
+    assert "no workers" in text_of(http.get("/workers"))
 
 
 def test_schedules_are_set_run_paused_and_taken_back(http: httpx.Client) -> None:
