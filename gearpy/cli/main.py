@@ -14,6 +14,8 @@ from gearpy.cli.policies import policy
 from gearpy.cli.reports import status, version, workers
 from gearpy.cli.schedules import schedule
 from gearpy.cli.submit import submit
+from gearpy.cli.top import top
+from gearpy.cli.watch import watch
 from gearpy.cli.worker import worker
 from gearpy.errors import GearpyError
 from gearpy.version import VERSION
@@ -27,13 +29,13 @@ EXIT_INTERRUPTED: Final = 130  # 128 and SIGINT, as shells have it
 def gearpy() -> None:
     """Talk to Gearman servers.
 
-    status, workers, version, submit, worker and dissect work with any of them, the others with a
-    gearpy-server.
+    status, workers, version, submit, top, watch, worker and dissect work with any of them, the
+    others with a gearpy-server.
     """
 
 
 COMMANDS: Final = (
-    *(status, workers, version, submit, dissect),
+    *(status, workers, version, submit, dissect, top, watch),
     *(jobs, job, peek, cancel, retry, dead, clear, cleanup),
     *(pause, resume, drain, policy, schedule),
     worker,

@@ -24,7 +24,13 @@ from gearpy.server.committer import Committer
 from gearpy.server.connections import Connections
 from gearpy.server.host import LoggingHost
 from gearpy.server.listeners import Listener
-from gearpy.server.settings import COMMIT, PREFIX_BYTES_MAX, Settings, why_ignored
+from gearpy.server.settings import (
+    COMMIT,
+    HTTP_CONNECTIONS_MAX,
+    PREFIX_BYTES_MAX,
+    Settings,
+    why_ignored,
+)
 from gearpy.server.ticks import CronTicks
 from gearpy.server.turns import Turns
 from gearpy.stores.base import Store
@@ -340,7 +346,8 @@ def raise_descriptor_limit(settings: Settings) -> int:
         raise SettingError(
             f"--file-descriptors is {wanted}; this user may have {hard} at most ({error})"
         ) from None
-    room = max(1, wanted - _SPARE_DESCRIPTORS)
+    spare = _SPARE_DESCRIPTORS + (HTTP_CONNECTIONS_MAX if settings.http else 0)
+    room = max(1, wanted - spare)
     if room < settings.max_connections:
         logger.info(
             "%d file descriptors are enough for %d connections; max-connections is %d",

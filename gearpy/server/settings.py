@@ -194,6 +194,8 @@ def http_address(value: Any) -> str:
     return str(value)
 
 
+HTTP_CONNECTIONS_MAX: Final = 256  # at a time
+
 COMMIT: Final = "commit"
 NONE: Final = "none"
 _INTERVAL_MS_MAX: Final = 60_000

@@ -9,15 +9,21 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from gearpy.broker.answers import content
-from gearpy.engine.job import JobState
+from gearpy.engine.job import UNFINISHED, JobState
+from gearpy.errors import JobNotFound
 from gearpy.protocol.codec import packed
 from gearpy.web import models
 from gearpy.web.desk import Desk, Table
+from gearpy.web.events import MEDIA_TYPE as EVENT_STREAM
+from gearpy.web.events import Seen, Streams
 from gearpy.web.problems import MEDIA_TYPE, Problem
 
 _Function = Annotated[str | None, Query(description="A name, or a pattern like image.*")]
 _States = Annotated[list[JobState] | None, Query(alias="state", description="One or more.")]
-_Age = Annotated[float | None, Query(description="Seconds since its submit, or its end.")]
+_Age = Annotated[
+    float | None, Query(allow_inf_nan=False, description="Seconds since its submit, or its end.")
+]
+_Seconds = Annotated[float | None, Query(allow_inf_nan=False)]
 _Limit = Annotated[int | None, Query(description="How many, at most.")]
 _Offset = Annotated[int | None, Query(description="What an answer before had as next.")]
 
@@ -49,7 +55,15 @@ def api(desk: Desk) -> APIRouter:
     return router
 
 
-async def _submit(desk: Desk, wishes: models.JobWishes, function: str, data: bytes) -> Response:
+async def _gone(request: Request) -> None:
+    """Until the client has hung up.  The body of its request must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _submit(
+    desk: Desk, request: Request, wishes: models.JobWishes, function: str, data: bytes
+) -> Response:
     order = wishes.order(function, data)
     if wishes.wait_s is None:
         handle = await desk.submit(order)
@@ -57,7 +71,7 @@ async def _submit(desk: Desk, wishes: models.JobWishes, function: str, data: byt
         accepted = answer({"handle": handle, "location": location}, HTTPStatus.ACCEPTED)
         accepted.headers["Location"] = location
         return accepted
-    ended = await desk.run(order, wishes.wait_s)
+    ended = await desk.run(order, wishes.wait_s, _gone(request))
     result = content("result", ended.result, len(ended.result))
     return answer({"handle": ended.handle, "outcome": ended.outcome, **result})
 
@@ -70,9 +84,10 @@ _SUBMITTED: Final[dict[int | str, dict[str, Any]]] = {
 
 def _jobs(router: APIRouter, desk: Desk) -> None:
     @router.post("/jobs", tags=["jobs"], status_code=202, responses=_SUBMITTED)
-    async def submit(submission: models.Submission) -> Response:
+    async def submit(request: Request, submission: models.Submission) -> Response:
         """Has a job done: in the background, or in the foreground with ``wait_s``."""
-        return await _submit(desk, submission, submission.function, submission.payload())
+        data = submission.payload()
+        return await _submit(desk, request, submission, submission.function, data)
 
     @router.get("/jobs", tags=["jobs"], responses={200: {"model": models.Jobs}})
     async def jobs(
@@ -96,10 +111,30 @@ def _jobs(router: APIRouter, desk: Desk) -> None:
         )
         return answer(await desk.operate("jobs", **said))
 
-    @router.get("/jobs/{handle}", tags=["jobs"], responses={200: {"model": models.OneJob}})
-    async def job(handle: str) -> Response:
-        """A job: its state, progress, attempts, payload and result, as far as they are kept."""
-        return answer(await desk.operate("job", handle=handle))
+    streams = Streams(desk)
+    events: dict[int | str, dict[str, Any]] = {
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}
+    }
+
+    @router.get(
+        "/jobs/{handle:path}/events", tags=["jobs"], responses=events, response_class=Response
+    )
+    async def job_events(handle: str) -> Response:
+        """A job whenever it has changed, as server-sent events: ``job`` with the same JSON as a
+        look at it, and ``gone`` once it has ended."""
+        await desk.operate("job", handle=handle)  # a job that is not there is told as everywhere
+
+        async def look() -> Seen | None:
+            try:
+                found = await desk.operate("job", handle=handle)
+            except JobNotFound:
+                return None
+            del found["now_s"]
+            job = found["job"]
+            assert isinstance(job, dict), "so is its answer"
+            return Seen(packed(found).decode(), job["state"] not in UNFINISHED)
+
+        return streams.stream("job", look)
 
     for verb, says in (
         ("cancel", "Ends an unfinished job; its clients hear that it failed."),
@@ -107,6 +142,11 @@ def _jobs(router: APIRouter, desk: Desk) -> None:
         ("purge", "Forgets a dead letter, or a finished job that is kept."),
     ):
         _on_jobs(router, desk, verb, says)
+
+    @router.get("/jobs/{handle:path}", tags=["jobs"], responses={200: {"model": models.OneJob}})
+    async def job(handle: str) -> Response:
+        """A job: its state, progress, attempts, payload and result, as far as they are kept."""
+        return answer(await desk.operate("job", handle=handle))
 
 
 def _on_jobs(router: APIRouter, desk: Desk, verb: str, says: str) -> None:
@@ -119,19 +159,19 @@ def _on_jobs(router: APIRouter, desk: Desk, verb: str, says: str) -> None:
         return answer(await desk.operate(verb, **selection.model_dump(exclude_none=True)))
 
     router.post(
-        f"/jobs/{{handle}}/{verb}",
-        tags=["jobs"],
-        name=f"{verb}_job",
-        description=says,
-        responses=answers,
-    )(on_one)
-    router.post(
         f"/jobs/{verb}",
         tags=["jobs"],
         name=f"{verb}_jobs",
         description=f"{says}  The same with all that are meant, a thousand at a time.",
         responses=answers,
     )(on_many)
+    router.post(
+        f"/jobs/{{handle:path}}/{verb}",
+        tags=["jobs"],
+        name=f"{verb}_job",
+        description=says,
+        responses=answers,
+    )(on_one)
 
 
 def _functions(router: APIRouter, desk: Desk) -> None:
@@ -160,10 +200,10 @@ def _functions(router: APIRouter, desk: Desk) -> None:
         function: str,
         unique: str = "",
         priority: models.PriorityName = "normal",
-        delay_s: float | None = None,
+        delay_s: _Seconds = None,
         attempts: int | None = None,
-        timeout_s: float | None = None,
-        expires_s: float | None = None,
+        timeout_s: _Seconds = None,
+        expires_s: _Seconds = None,
         wait_s: Annotated[float | None, Query(gt=0, le=models.WAIT_S_MAX)] = None,
     ) -> Response:
         """Has a job done whose payload is the body of the request."""
@@ -176,7 +216,7 @@ def _functions(router: APIRouter, desk: Desk) -> None:
             expires_s=expires_s,
             wait_s=wait_s,
         )
-        return await _submit(desk, wishes, function, await request.body())
+        return await _submit(desk, request, wishes, function, await request.body())
 
     for verb, says in (
         ("pause", "Gives out no jobs of the function any more."),

@@ -26,6 +26,7 @@ def application(
         docs_url="/api",
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        redirect_slashes=False,
         static_url="/api/swagger",
         title="gearpy",
         version=VERSION,

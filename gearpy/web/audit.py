@@ -26,6 +26,7 @@ class Entry(NamedTuple):
     did: str  # the verb
     what: str  # its fields, as JSON
     outcome: str
+    succeeded: bool
 
 
 @final
@@ -36,22 +37,39 @@ class Audit:
         self._entries: deque[Entry] = deque(maxlen=_KEPT)
 
     def add(
-        self, time_s: float, who: str, did: str, fields: Mapping[str, object], outcome: str
+        self,
+        time_s: float,
+        who: str,
+        did: str,
+        fields: Mapping[str, object],
+        outcome: str,
+        succeeded: bool,
     ) -> None:
         """Somebody did something, or wanted to: ``outcome`` says what came of it."""
-        what = packed(fields).decode()
-        if len(what) > _SHOWN_CHARACTERS:
-            what = what[:_SHOWN_CHARACTERS] + " ..."
-        self._entries.appendleft(Entry(time_s, who, did, what, outcome))
+        try:
+            what = packed(fields).decode()
+        except (ValueError, RecursionError):  # no number, which is why it was refused
+            what = repr(fields)
+        what, outcome = _cut(what), _cut(outcome)
+        self._entries.appendleft(Entry(time_s, who, did, what, outcome, succeeded))
         log.info("%s: %s %s: %s", who, did, what, outcome)
 
     def just_done(self, now_s: float) -> Entry | None:
         """What whoever asks has done a moment ago, if anything."""
         newest = self._entries[0] if self._entries else None
-        if newest is None or newest.who != asker.get() or now_s - newest.time_s > _MOMENT_S:
+        if (
+            newest is None
+            or not newest.succeeded
+            or newest.who != asker.get()
+            or now_s - newest.time_s > _MOMENT_S
+        ):
             return None
         return newest
 
     def entries(self) -> list[Entry]:
         """What is kept, newest first."""
         return list(self._entries)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + " ..."

@@ -1,6 +1,7 @@
 """The engine's verbs as coroutines: each returns once what it did is durable."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -11,7 +12,7 @@ from gearpy.engine.job import DATA, EXCEPTION, Job, Outcome, Report
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client
 from gearpy.engine.statistics import QueueStatistics
-from gearpy.errors import InvalidArgument, PayloadTooLarge, PeerError
+from gearpy.errors import InvalidArgument, PayloadTooLarge, PeerError, ShuttingDown
 from gearpy.protocol.codec import decoded, encoded, packed
 from gearpy.server.turns import Turns
 from gearpy.web.audit import Audit, asker
@@ -55,6 +56,11 @@ class NotInTime(Exception):
 
 
 @final
+class ClientGone(Exception):
+    """Whoever waited for the job has hung up."""
+
+
+@final
 class Desk:
     """A broker for those who call it in its own event loop, without a connection of Gearman's."""
 
@@ -87,7 +93,7 @@ class Desk:
         """The last minutes of a function."""
         return self._history.of(_name("function", name))
 
-    async def pause(self, seconds: float) -> None:
+    async def rest(self, seconds: float) -> None:
         """Waits so long, but not when it is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -112,15 +118,15 @@ class Desk:
         try:
             answer, ticket = self._broker.operations.perform({"do": do, **fields})
         except PeerError as error:
-            self._note(do, fields, str(error))
+            self._note(do, fields, str(error), succeeded=False)
             raise
-        self._note(do, fields, packed(answer).decode())
+        self._note(do, fields, packed(answer).decode(), succeeded=True)
         await self._durable(ticket)
         return answer
 
-    def _note(self, do: str, fields: Table, outcome: str) -> None:
+    def _note(self, do: str, fields: Table, outcome: str, *, succeeded: bool) -> None:
         if do in _ACTIONS:
-            self.audit.add(self.now_s(), asker.get(), do, fields, outcome)
+            self.audit.add(self.now_s(), asker.get(), do, fields, outcome, succeeded)
 
     async def submit(self, order: Order) -> str:
         """Takes a background job and returns its handle.  Raises what ``Engine.submit`` raises."""
@@ -129,28 +135,39 @@ class Desk:
         await self._durable(job.ticket)
         return decoded(job.handle)
 
-    async def run(self, order: Order, wait_s: float) -> Ended:
+    async def run(self, order: Order, wait_s: float, until: Awaitable[object]) -> Ended:
         """Takes a foreground job and waits for its end.
 
-        Raises NotInTime after ``wait_s`` seconds, PayloadTooLarge if it gives more than a packet
-        may hold, and what ``Engine.submit`` raises.  Whoever is
-        cancelled meanwhile does not wait any more; then, and after NotInTime, a job that is still
+        Raises NotInTime after ``wait_s`` seconds, ClientGone when ``until`` is there first,
+        ShuttingDown when the server stops, PayloadTooLarge if the job gives more than a packet may
+        hold, and what ``Engine.submit`` raises.  Nobody waits for it then, and a job that is still
         queued is dropped.
         """
         self._turns.begin()
         watcher = _Watcher(self._broker.limits.payload_bytes_max)
         client = Client(watcher)
         handle = decoded(self._take(client, order).handle)
+        gone = asyncio.ensure_future(until)
+        stops = asyncio.ensure_future(self.closing.wait())
         try:
-            async with asyncio.timeout(wait_s):
-                outcome = await watcher.ended
-        except TimeoutError:
-            raise NotInTime(handle) from None
+            await asyncio.wait(
+                (watcher.ended, gone, stops),
+                timeout=wait_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if watcher.ended.done():
+                return Ended(handle, watcher.ended.result(), bytes(watcher.result))
+            if gone.done():
+                raise ClientGone
+            if stops.done():
+                raise ShuttingDown
+            raise NotInTime(handle)
         finally:
+            gone.cancel()
+            stops.cancel()
             if client.watching:
                 self._turns.begin()
                 self._engine.leave(client)
-        return Ended(handle, outcome, bytes(watcher.result))
 
     def _take(self, client: Client | None, order: Order) -> Job:
         if not order.function:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final, final
+from urllib.parse import unquote
 
 from fastapi.responses import Response
 from starlette.datastructures import Headers
@@ -19,6 +20,7 @@ from gearpy.web.problems import problem
 _OPEN: Final = frozenset({"/healthz", "/readyz"})  # for those who only ask whether it is well
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _USER_CHARACTERS: Final = 40
+_ALWAYS: Final = [(b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"DENY")]
 _REALM: Final = 'Basic realm="gearpy", charset="UTF-8"'
 
 
@@ -31,9 +33,9 @@ class Guard:
     browser asks for.  An empty one lets everybody in.
 
     A page of somebody else, open in the browser of one who is let in, must not act here: requests
-    that change something are refused if their ``Origin`` is another host.  Where there is no
-    token, the host that the request names must be one of ``hosts``, so that no name of a stranger's
-    that points to this machine is taken for ours.
+    that change something are refused if their ``Origin`` is another host.  Where there are
+    ``hosts`` and no token, the host that the request names must be one of them, so that no name of
+    a stranger's that points to this machine is taken for ours.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         asker.set(_asker(scope))
+        # Names may hold any bytes, and so may paths.
+        scope["path"] = unquote(scope["raw_path"].decode("ascii"), errors="surrogateescape")
         body = _Body(scope, receive, send, self._body_bytes_max, self._body_s)
         refusal = self._refusal(scope)
         await (refusal or self._app)(scope, body.receive, body.send)
@@ -82,7 +86,7 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        return bool(self._token) or _without_port(host) in self._hosts
+        return bool(self._token) or not self._hosts or _without_port(host) in self._hosts
 
     def _is_known(self, authorization: str) -> bool:
         return not self._token or secrets.compare_digest(_token(authorization), self._token)
@@ -109,8 +113,9 @@ class _Body:
         self._deadline_s = asyncio.get_running_loop().time() + within_s
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start" and not self._whole:
-            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        if message["type"] == "http.response.start":
+            closes = [] if self._whole else [(b"connection", b"close")]
+            message["headers"] = [*message["headers"], *_ALWAYS, *closes]
         await self._send(message)
 
     async def receive(self) -> Message:
@@ -152,7 +157,7 @@ def _without_port(host: str) -> str:
 def _token(authorization: str) -> bytes:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode("utf-8", "surrogateescape")
+        return value.strip().encode("latin-1")  # as headers are read: these are the bytes sent
     return _decoded(value).partition(b":")[2] if scheme.lower() == "basic" else b""
 
 
@@ -176,6 +181,8 @@ def _asker(scope: Scope) -> str:
 def _is_own(headers: Headers) -> bool:
     """Whether no browser says that the request comes from a page of another host."""
     origin = headers.get("origin")
+    if headers.get("sec-fetch-site") == "cross-site":
+        return False
     if origin is None:
         return True
     return origin.partition("://")[2] == headers.get("host", "")

@@ -41,6 +41,7 @@ class History:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._tracks: dict[bytes, _Track] = {}
+        self._ended: dict[bytes, int] = {}  # jobs of each function, at the last look
         self._step = 0
         self._task = asyncio.create_task(self._run())
 
@@ -63,6 +64,11 @@ class History:
     async def look(self) -> None:
         """Takes one step."""
         self._step += 1
+        self._ended = {
+            name: ended
+            for name, ended in self._ended.items()
+            if self._engine.flow(name) is not None
+        }
         for number, name in enumerate(list(self._engine.function_names()), 1):
             flow = self._engine.flow(name)
             if flow is not None:
@@ -72,12 +78,15 @@ class History:
         self._forget()
 
     def _note(self, flow: QueueFlow) -> None:
+        ended = self._ended.get(flow.function, 0)
+        self._ended[flow.function] = flow.ended
         track = self._tracks.get(flow.function)
         if track is None:
-            if not (flow.unfinished or flow.submitted):
+            if not flow.unfinished and flow.ended == ended:
                 return
             track = self._tracks[flow.function] = _Track()
-        track.note(self._step, flow)
+        # A function may be dropped and come back, and counts from 0 then.
+        track.note(self._step, flow.unfinished, max(0, flow.ended - ended))
 
     def _forget(self) -> None:
         silent = [name for name, track in self._tracks.items() if track.is_silent(self._step)]
@@ -92,16 +101,12 @@ class _Track:
     def __init__(self) -> None:
         self._unfinished = array("Q", bytes(8 * STEPS))
         self._ended = array("Q", bytes(8 * STEPS))
-        self._total = 0
         self._noted = 0  # the last step that was
 
-    def note(self, step: int, flow: QueueFlow) -> None:
+    def note(self, step: int, unfinished: int, ended: int) -> None:
         at = step % STEPS
-        self._unfinished[at] = flow.unfinished
-        self._ended[at] = max(
-            0, flow.ended - self._total
-        )  # a function may be dropped and come back
-        self._total = flow.ended
+        self._unfinished[at] = unfinished
+        self._ended[at] = ended
         self._noted = step
 
     def is_silent(self, step: int) -> bool:

@@ -21,7 +21,7 @@ WAIT_S_MAX = 3600.0
 
 
 class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Exponential(_Request):

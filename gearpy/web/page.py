@@ -5,15 +5,17 @@ stream, as the page itself does once it is open, is sent the template's block ``
 has changed.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final, final
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from gearpy.engine.job import DEAD, FINISHED, UNFINISHED
@@ -22,6 +24,7 @@ from gearpy.errors import InvalidArgument, PeerError
 from gearpy.priority import Priority
 from gearpy.web import views
 from gearpy.web.desk import Desk, Table
+from gearpy.web.events import MEDIA_TYPE, Seen, Streams
 from gearpy.web.problems import status_of
 
 Values = dict[str, Any]
@@ -37,16 +40,12 @@ _VIEWS: Final = (
     ("/audit", "what was done"),
 )
 _ROWS: Final = 50
-_EVERY_S: Final = 1.0  # a look whether a page has changed
-_SILENCE_S: Final = 15.0  # then something is sent, to find out whether anybody is still there
-_WATCHED_MAX: Final = 50  # pages that are open at a time and kept up to date
 _STATES: Final = (*UNFINISHED, DEAD, *FINISHED)
 _NEVER_CACHE: Final = {"Cache-Control": "no-store", "Vary": "Accept"}
 _STRICT: Final = {
     **_NEVER_CACHE,
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'",
     "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
 }
 
 # What the page can do: the operator's verb, and how it asks first.
@@ -70,6 +69,7 @@ _ACTIONS: Final[dict[str, tuple[str, str]]] = {
 }
 _SETTING: Final = {"set-policy": "policy", "set-schedule": "schedule"}
 _ON_JOBS: Final = frozenset({"cancel", "retry", "purge"})
+_INSIDE: Final = re.compile(r"/(?![/\\])[!-~]*")  # a path of this server
 _WAITING: Final = ["queued", "delayed", "retrying"]
 
 
@@ -200,7 +200,7 @@ class _Looks:
         return dict(await self._desk.operate("policies"))
 
     async def audit(self, request: Request) -> Values:
-        return {"entries": self._desk.audit.entries()}
+        return {"entries": self._desk.audit.entries()[:_ROWS]}
 
 
 class NotHere(Exception):
@@ -221,14 +221,14 @@ class _Shower:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._watched = 0
+        self._streams = Streams(desk)
         self._templates = _environment()
 
     def handler(self, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
         """What answers requests for a view."""
 
         async def handle(request: Request) -> Response:
-            if "text/event-stream" in request.headers.get("accept", ""):
+            if MEDIA_TYPE in request.headers.get("accept", ""):
                 return self._stream(request, template, view)
             try:
                 return self._page(request, template, await view(request))
@@ -264,47 +264,26 @@ class _Shower:
     # ---- live
 
     def _stream(self, request: Request, template: str, view: View) -> Response:
-        if self._watched >= _WATCHED_MAX:
-            return Response(status_code=HTTPStatus.NO_CONTENT)  # which ends an EventSource
-        events = self._events(request, template, view)
-        return StreamingResponse(events, media_type="text/event-stream", headers=_NEVER_CACHE)
+        async def look() -> Seen | None:
+            try:
+                values = self._common(request) | await view(request)
+            except (PeerError, NotHere, Elsewhere):
+                return None
+            found = self._templates.get_template(template)
+            text = "".join(found.blocks["live"](found.new_context(values))).strip()
+            return Seen(_encoded(text).decode())
 
-    async def _events(self, request: Request, template: str, view: View) -> AsyncIterator[bytes]:
-        self._watched += 1
-        try:
-            last = None
-            silent_s = 0.0
-            yield b": here\n\n"
-            while not self._desk.closing.is_set():
-                try:
-                    values = self._common(request) | await view(request)
-                except (PeerError, NotHere, Elsewhere):
-                    yield _event("gone", "")
-                    return
-                text = self._live(template, values)
-                silent_s += _EVERY_S
-                if text != last:
-                    yield _event("live", text)
-                    last, silent_s = text, 0.0
-                elif silent_s >= _SILENCE_S:
-                    yield b": still here\n\n"
-                    silent_s = 0.0
-                await self._desk.pause(_EVERY_S)
-        finally:
-            self._watched -= 1
-
-    def _live(self, template: str, values: Values) -> str:
-        found = self._templates.get_template(template)
-        return "".join(found.blocks["live"](found.new_context(values))).strip()
+        return self._streams.stream("live", look)
 
     # ---- actions
 
     async def act(self, request: Request) -> Response:
         """Asks first; once it is confirmed, does it, and goes back to where it was asked for."""
-        fields = parse_qsl((await request.body()).decode(), keep_blank_values=True)
+        sent = (await request.body()).decode("ascii", "replace")
+        fields = parse_qsl(sent, keep_blank_values=True, errors="surrogateescape")
         form = dict(fields)
         back = form.get("back", "/")
-        if not back.startswith("/") or back.startswith("//"):
+        if not _INSIDE.fullmatch(back):
             back = "/"
         verb = str(request.path_params["verb"])
         handles = [value for name, value in fields if name == "handle"]
@@ -316,8 +295,7 @@ class _Shower:
             if form.get("confirmed") != "yes":
                 return self._ask(request, verb, fields, handles, back)
             if handles:
-                for handle in handles:
-                    await self._desk.operate(_ACTIONS[verb][0], handle=handle)
+                await self._each(_ACTIONS[verb][0], handles)
             else:
                 await self._all(verb, form)
         except (PeerError, NotHere) as error:
@@ -340,7 +318,11 @@ class _Shower:
         elif handles:
             what = f"the job {handles[0]}"
         elif verb in _ON_JOBS:
-            what = f"all {form['states']} jobs of {form.get('function', '*')}"
+            what = f"all {form['states']} jobs of {form.get('function', '')}"
+            if form.get("unique"):
+                what += f" with the unique {form['unique']}"
+            if form.get("older_than_s"):
+                what += f" that are older than {form['older_than_s']} s"
         else:
             what = form.get("peer", "") or form.get("name", "") or form.get("function", "")
         nothing = "none, but for what the settings say"
@@ -351,6 +333,20 @@ class _Shower:
         )
         values = {"verb": verb, "label": verb, "question": question, "fields": fields, "back": back}
         return self._page(request, "confirm.html", values)
+
+    async def _each(self, do: str, handles: list[str]) -> None:
+        """Does it to all of these jobs.  Those with which it can't be done are told at the end."""
+        refused = None
+        number = 0
+        for handle in handles:
+            try:
+                await self._desk.operate(do, handle=handle)
+            except PeerError as error:
+                refused, number = error, number + 1
+        if refused is not None and len(handles) > 1:
+            raise InvalidArgument(f"not done with {number} of {len(handles)} jobs: {refused}")
+        if refused is not None:
+            raise refused
 
     async def _all(self, verb: str, form: Mapping[str, str]) -> None:
         """Does it to everything that is meant, a slice at a time."""
@@ -364,16 +360,23 @@ class _Shower:
                 asked["schedule"] = _setting(verb, form)
             await self._desk.operate(do, **asked)
             return
-        said: Table = {"function": form.get("function") or "*"}
+        if not form.get("function"):
+            raise InvalidArgument("no function is named; * stands for all of them")
+        said: Table = {"function": form["function"]}
         if do in _ON_JOBS:
+            if form.get("unique"):
+                said["unique"] = form["unique"]
+            if form.get("older_than_s"):
+                said["older_than_s"] = _seconds(form["older_than_s"])
             said["states"] = _WAITING if verb == "clear" else form["states"].split(",")
         if do == "set-policy":
             await self._desk.operate(do, **said, policy=_setting(verb, form))
             return
         offset: object = 0
-        while offset is not None:
+        while offset is not None and not self._desk.closing.is_set():
             answer = await self._desk.operate(do, **said, offset=offset)
             offset = answer["next"]
+            await asyncio.sleep(0)  # others have their turn between two slices
 
 
 def _setting(verb: str, form: Mapping[str, str]) -> object:
@@ -383,19 +386,18 @@ def _setting(verb: str, form: Mapping[str, str]) -> object:
     if not text:
         return None
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"the {what} is no JSON: {error}") from None
 
 
-def _event(name: str, text: str) -> bytes:
-    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
-    return _encoded(f"event: {name}\n{lines}\n")
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def _encoded(text: str) -> bytes:
     """Names may hold bytes that are no text; they are shown as such."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode()
 
 
 def _pattern(text: str) -> str:
@@ -454,6 +456,7 @@ def _environment() -> Environment:
     templates.filters |= {
         "count": views.count,
         "duration": views.duration,
+        "in_query": views.in_query,
         "instant": _instant,
         "mean": views.mean_s,
         "percentile": views.percentile_s,

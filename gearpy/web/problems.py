@@ -1,6 +1,5 @@
 """What went wrong, as ``application/problem+json`` (RFC 9457): a sentence, and a code to act on."""
 
-import logging
 from http import HTTPStatus
 from typing import Final
 
@@ -9,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from gearpy.errors import (
@@ -23,9 +23,7 @@ from gearpy.errors import (
     TooManyFunctions,
 )
 from gearpy.protocol.codec import packed
-from gearpy.web.desk import NotInTime
-
-log: Final = logging.getLogger("gearpy.web")
+from gearpy.web.desk import ClientGone, NotInTime
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -39,6 +37,8 @@ _STATUS: Final[dict[type[PeerError], HTTPStatus]] = {
     ShuttingDown: HTTPStatus.SERVICE_UNAVAILABLE,
     JournalFull: HTTPStatus.INSUFFICIENT_STORAGE,
 }
+
+_CLIENT_GONE: Final = 499  # as nginx has it in its log
 
 
 class Problem(BaseModel):
@@ -90,9 +90,14 @@ def tell_problems(app: FastAPI) -> None:
             answer.headers["Allow"] = ", ".join(_allowed(app, request))
         return answer
 
+    @app.exception_handler(ClientGone)
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: Exception) -> Response:
+        return Response(status_code=_CLIENT_GONE)  # which nobody reads
+
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> Response:
-        # What it was stands in the log: whoever made the request could do nothing with it.
+        # It goes on to uvicorn, which logs it: whoever made the request could do nothing with it.
         detail = "this request met a bug of the server; its log says more"
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -11,6 +13,9 @@ from gearpy.engine.statistics import BOUNDS_S, HistogramStatistics
 _SPARK_WIDTH: Final = 120
 _SPARK_HEIGHT: Final = 24
 _HEX_BYTES: Final = 4096
+_TEXT_CHARACTERS: Final = 64 << 10
+_DEPTH: Final = 20
+_BRACKET: Final = re.compile(r"[][{}]")
 _HEX_ROW: Final = 16
 _UNITS: Final = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
@@ -49,6 +54,15 @@ def path_of(*parts: str) -> str:
     '/functions/image%2Fresize%20now'
     """
     return "".join("/" + quote(part, safe=":", errors="surrogateescape") for part in parts)
+
+
+def in_query(name: str) -> str:
+    """A name, which may hold anything, as a value in a query.
+
+    >>> in_query("a&b")
+    'a%26b'
+    """
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def percentile_s(found: HistogramStatistics, share: float) -> float | None:
@@ -107,13 +121,25 @@ def shown(table: Mapping[str, object], name: str) -> Shown | None:
     """A payload or a result out of a job's table; None where it is not there."""
     text, encoded = table.get(name), table.get(f"{name}_base64")
     if isinstance(text, str):
-        try:
-            return Shown("JSON", json.dumps(json.loads(text), indent=2, ensure_ascii=False))
-        except (ValueError, RecursionError):
-            return Shown("text", text)
+        if len(text) > _TEXT_CHARACTERS:
+            return Shown("text", text[:_TEXT_CHARACTERS] + "\n... (cut)")
+        if not _is_deep(text):
+            with suppress(ValueError, RecursionError):
+                return Shown("JSON", json.dumps(json.loads(text), indent=2, ensure_ascii=False))
+        return Shown("text", text)
     if isinstance(encoded, str):
         return Shown("hex", hexadecimal(base64.b64decode(encoded)))
     return None
+
+
+def _is_deep(text: str) -> bool:
+    """Whether it would grow much if it were indented, were it JSON."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEPTH:
+            return True
+    return False
 
 
 def hexadecimal(data: bytes) -> str:

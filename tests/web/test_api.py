@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import threading
 from http import HTTPStatus
 from pathlib import Path
@@ -140,7 +141,9 @@ def test_a_client_that_hangs_up_takes_its_queued_job_along(
 
     with httpx.Client(base_url=web.http_url) as other:
         with pytest.raises(httpx.ReadTimeout):
-            other.post("/api/jobs", json={"function": "f", "wait_s": LIMIT_S}, timeout=0.5)
+            other.post("/api/jobs", json={"function": "f", "wait_s": 3000}, timeout=0.5)
+        with pytest.raises(httpx.ReadTimeout):
+            other.post("/api/functions/f/jobs?wait_s=3000", content=b"x" * 100_000, timeout=0.5)
     eventually(count, 0)
 
 
@@ -164,6 +167,8 @@ def test_a_client_that_hangs_up_takes_its_queued_job_along(
         ({"function": "f", "colour": "red"}, "colour"),
         ({"function": "f" * 600}, "function"),
         ({"function": "f\ud800"}, "half a character"),
+        ({"function": "f", "delay_s": math.inf}, "delay_s"),
+        ({"function": "f", "timeout_s": math.nan}, "timeout_s"),
     ],
 )
 def test_a_bad_submission_is_refused_with_a_sentence(
@@ -193,6 +198,24 @@ def test_a_full_queue_is_said(http: httpx.Client) -> None:
     http.put("/api/functions/f/policy", json={"max_queue": 1})
     assert http.post("/api/jobs", json={"function": "f"}).status_code == 202
     assert problem_of(http.post("/api/jobs", json={"function": "f"}), 503)["code"] == "QUEUE_ERROR"
+
+
+@pytest.mark.parametrize("query", ["delay_s=nan", "timeout_s=inf", "wait_s=-1", "attempts=x"])
+def test_a_number_in_a_query_is_one(query: str, http: httpx.Client) -> None:
+    problem_of(http.post(f"/api/functions/f/jobs?{query}", content=b""), 400)
+
+
+def test_handles_and_functions_may_be_strange() -> None:
+    flags = ("--http", "127.0.0.1:0", "--job-handle-prefix", "H:a/b")
+    with ServerProcess(*flags) as server:
+        with httpx.Client(base_url=server.http_url, timeout=LIMIT_S) as http:
+            location = http.post("/api/jobs", json={"function": "f"}).headers["location"]
+            assert job_at(http, location)["state"] == "queued"
+            assert http.post(f"{location}/cancel").json() == {"count": 1}
+            assert http.post("/api/functions/%FFname/pause").json()["functions"] == ["\udcffname"]
+            names = [row["function"] for row in http.get("/api/functions").json()["functions"]]
+            assert names == ["f", "\udcffname"]
+            assert http.get("/functions/%FFname").status_code == 200
 
 
 # ---- looking and steering
@@ -316,6 +339,28 @@ def test_a_kept_result_is_found(web: ServerProcess, http: httpx.Client) -> None:
     job = job_at(http, location)
     assert (job["state"], job["result"]) == ("completed", "3")
     assert [attempt["outcome"] for attempt in job["log"]] == ["completed"]
+
+
+# ---- live
+
+
+def test_a_job_is_followed_to_its_end(web: ServerProcess, http: httpx.Client) -> None:
+    http.put("/api/functions/f/policy", json={"keep_s": 60})
+    handle = http.post("/api/jobs", json={"function": "f", "data": "x"}).json()["handle"]
+    worker = Worker(web.address)
+    worker.register("f", lambda job: b"done")
+    states: list[str] = []
+    with http.stream("GET", f"/api/jobs/{handle}/events") as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        for line in events.iter_lines():
+            if line.startswith("data: {"):
+                job = json.loads(line.removeprefix("data: "))["job"]
+                states.append(job["state"])
+                if states == ["queued"]:
+                    worker.run(burst=True)
+        assert line == ""
+    assert (states[0], states[-1], job["result"]) == ("queued", "completed", "done")
+    problem_of(http.get("/api/jobs/H:nobody:1/events"), 404)
 
 
 # ---- durable

@@ -49,6 +49,8 @@ def test_answers_are_as_described(
     operations = [result.ok() for result in described.include(tag=tag).get_all_operations()]
     assert operations
     for operation in operations:
+        if operation.path.endswith("/events"):
+            continue  # its answer does not end while its job lasts
 
         @settings(max_examples=20, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))

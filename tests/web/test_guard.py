@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from gearpy.testing.process import ServerProcess
 from gearpy.web.guard import Guard, _without_port
+from gearpy.web.serving import _Protocol
 from tests.docstrings import run_examples
 from tests.web.conftest import LIMIT_S
 from tests.web.test_api import problem_of
 
-TOKEN = "s3cret: yes"
+TOKEN = "s3cret: yés"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,8 @@ def basic(user: str, password: str) -> str:
 )
 def test_the_token_lets_in(authorization: str, locked: ServerProcess) -> None:
     url = f"{locked.http_url}/api/statistics"
-    assert httpx.get(url, headers={"authorization": authorization}).status_code == 200
+    headers = [(b"authorization", authorization.encode())]
+    assert httpx.get(url, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_the_token_lets_in(authorization: str, locked: ServerProcess) -> None:
 )
 @pytest.mark.parametrize("path", ["/api/statistics", "/api", "/metrics", "/api/openapi.json", "/x"])
 def test_nobody_else_is(path: str, authorization: str | None, locked: ServerProcess) -> None:
-    headers = {} if authorization is None else {"authorization": authorization}
+    headers = [] if authorization is None else [(b"authorization", authorization.encode())]
     answer = httpx.get(f"{locked.http_url}{path}", headers=headers)
     assert "token" in problem_of(answer, 401)["detail"]
     assert answer.headers["www-authenticate"].startswith("Basic")
@@ -117,7 +123,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 
     guard = Guard(read_it, hosts=("x",), body_bytes_max=10, body_s=0.01)
     headers = [(b"host", b"x"), (b"content-length", b"1")]
-    scope = {"type": "http", "path": "/", "method": "POST", "headers": headers}
+    scope = {"type": "http", "path": "/", "raw_path": b"/", "method": "POST", "headers": headers}
     with pytest.raises(Exception, match=r"did not come within 0\.01 s"):
         await guard(scope, nothing, nothing)  # type: ignore[arg-type]
 
@@ -139,8 +145,68 @@ async def test_a_request_may_take_its_time_once_its_body_is_there() -> None:
 
     guard = Guard(wait_on, hosts=("x",), body_bytes_max=10, body_s=0.01)
     headers = [(b"host", b"x"), (b"content-length", b"1")]
-    scope = {"type": "http", "path": "/", "method": "POST", "headers": headers}
+    scope = {"type": "http", "path": "/", "raw_path": b"/", "method": "POST", "headers": headers}
     await guard(scope, receive, receive)  # type: ignore[arg-type]
+
+
+async def test_who_holds_a_connection_for_nothing_is_hung_up_on() -> None:
+    class Hasty(_Protocol):
+        patience_s = 0.05
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.3)  # longer than anybody may be silent: this one is at work
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(app, lifespan="off", log_config=None, http=Hasty)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Hasty(config, state, {}), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        async with asyncio.timeout(LIMIT_S):
+            answer = await reader.read()  # until it hangs up
+        assert answer.startswith(b"HTTP/1.1 204") is said.endswith(b"\r\n\r\n")
+        writer.close()
+    server.close()
+
+
+def test_headers_do_not_grow_without_a_limit(web: ServerProcess) -> None:
+    port = int(web.http_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as stranger:
+        stranger.settimeout(LIMIT_S)
+        stranger.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        said = b""
+        try:
+            for _ in range(10_000):
+                stranger.sendall(b"X: " + b"x" * 1000 + b"\r\n")
+        except OSError:
+            pass  # it hung up
+        else:
+            said = stranger.recv(100)
+        assert said == b"" or said.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket", "something"])
+def test_a_body_arrives_whatever_else_its_client_would_rather_speak(
+    upgrade: str, http: httpx.Client
+) -> None:
+    headers = {"connection": "Upgrade", "upgrade": upgrade}
+    http.post("/api/functions/f/jobs", content=b"hello", headers=headers)
+    (job,) = http.get("/api/jobs").json()["jobs"]
+    assert job["payload_bytes"] == 5
+
+
+def test_answers_are_not_framed_nor_guessed(http: httpx.Client) -> None:
+    for path in ("/", "/api", "/api/jobs", "/metrics", "/nothing"):
+        headers = http.get(path).headers
+        assert (headers["x-frame-options"], headers["x-content-type-options"]) == (
+            "DENY",
+            "nosniff",
+        )
 
 
 def test_it_speaks_tls(tmp_path: Path) -> None:

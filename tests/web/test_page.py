@@ -221,12 +221,41 @@ def test_dead_letters_are_retried_and_purged_one_marked_or_all(
     assert "no job is marked" in text_of(http.post("/do/retry", data={"back": "/dead"}), 400)
 
 
+def test_all_are_all_that_are_shown_and_never_more(http: httpx.Client) -> None:
+    first, second = submitted(http, unique="u1"), submitted(http, unique="u2")
+    act(http, "cancel", states="queued", function="*", unique="u1")
+    assert [job["handle"] for job in http.get("/api/jobs").json()["jobs"]] == [second]
+    act(http, "cancel", states="queued", function="*", older_than_s="3600")
+    assert [job["handle"] for job in http.get("/api/jobs").json()["jobs"]] == [second]
+    for verb in ("pause", "clear"):
+        sent = http.post(f"/do/{verb}", data={"confirmed": "yes"})
+        assert "no function is named" in text_of(sent, 400)
+    handles = f"handle={quote(first)}&handle={quote(second)}&confirmed=yes"
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    both = http.post("/do/cancel", content=handles, headers=form)
+    assert "not done with 1 of 2 jobs" in text_of(both, 400)
+    assert http.get("/api/jobs").json()["jobs"] == []
+
+
+@pytest.mark.parametrize("data", ['"\\ud800"', "[" * 5000, "[" * 900 + "]" * 900, "x" * 300_000])
+def test_no_payload_is_too_strange_to_be_shown(data: str, http: httpx.Client) -> None:
+    handle = submitted(http, data=data)
+    answer = http.get(f"/jobs/{handle}")
+    assert "Payload" in text_of(answer)
+    assert len(answer.content) < 1_000_000
+
+
 def test_policies_are_set_and_taken_back(http: httpx.Client) -> None:
     page = act(http, "set-policy", function="mail.*", policy='{"attempts": 7}', back="/policies")
     assert 'mail.* set {"attempts": 7}' in page
     act(http, "set-policy", function="mail.*", policy="", back="/policies")
     assert "no policies" in text_of(http.get("/policies"))
-    for bad, says in (("{", "no JSON"), ('{"attempts": 0}', "attempts"), ("[]", "policy")):
+    for bad, says in (
+        ("{", "no JSON"),
+        ('{"attempts": NaN}', "no JSON"),
+        ('{"attempts": 0}', "attempts"),
+        ("[]", "policy"),
+    ):
         fields = {"function": "f", "policy": bad, "confirmed": "yes"}
         assert says in text_of(http.post("/do/set-policy", data=fields), 400)
 
@@ -317,8 +346,10 @@ def test_the_view_of_a_job_ends_with_it(http: httpx.Client) -> None:
 
 def test_open_pages_do_not_hold_up_the_end(web: ServerProcess, http: httpx.Client) -> None:
     with http.stream("GET", "/", headers={"accept": "text/event-stream"}) as events:
-        assert next(events.iter_lines()) == ": here"
+        lines = events.iter_lines()
+        assert next(lines) == ": here"
         assert web.stop() == 0
+        assert list(lines)[-1] == "", "it ended, and was not broken off"
 
 
 def test_examples() -> None:

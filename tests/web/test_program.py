@@ -94,7 +94,13 @@ def test_it_stops_with_requests_under_way(number: int) -> None:
         )
         eventually(lambda: submitted(server), 1)
         assert server.stop(number) == 0
+        waiting.settimeout(LIMIT_S)
+        said = b""
+        while part := waiting.recv(4096):
+            said += part
         waiting.close()
+        assert said.startswith(b"HTTP/1.1 503")
+        assert b"SHUTTING_DOWN" in said
 
 
 def submitted(server: ServerProcess) -> int:

@@ -1,0 +1,71 @@
+"""Server-sent events: something is looked at again and again, and sent when it has changed."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
+from typing import Final, NamedTuple, final
+
+from fastapi.responses import Response, StreamingResponse
+
+from gearpy.web.desk import Desk
+
+MEDIA_TYPE: Final = "text/event-stream"
+
+_EVERY_S: Final = 1.0  # a look whether there is something new
+_SILENCE_S: Final = 15.0  # then something is sent, to find out whether anybody is still there
+_STREAMS_MAX: Final = 50  # at a time
+_HEADERS: Final = {"Cache-Control": "no-store", "Vary": "Accept"}
+
+
+class Seen(NamedTuple):
+    """What one look saw, as text, and whether it was the last one."""
+
+    text: str
+    last: bool = False
+
+
+Look = Callable[[], Awaitable[Seen | None]]  # None: what is looked at is gone
+
+
+@final
+class Streams:
+    """All streams of a server: not too many, and none that outlives it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._open = 0
+
+    def stream(self, event: str, look: Look) -> Response:
+        """Sends what is seen as events of this name, and ``gone`` at its end.
+
+        Beyond a limit of streams there is no content, which tells a browser not to ask again.
+        """
+        if self._open >= _STREAMS_MAX:
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        return StreamingResponse(self._events(event, look), media_type=MEDIA_TYPE, headers=_HEADERS)
+
+    async def _events(self, event: str, look: Look) -> AsyncIterator[bytes]:
+        self._open += 1
+        try:
+            before = None
+            silent_s = 0.0
+            yield b": here\n\n"
+            while not self._desk.closing.is_set():
+                seen = await look()
+                if seen is not None and seen.text != before:
+                    yield _event(event, seen.text)
+                    before, silent_s = seen.text, 0.0
+                if seen is None or seen.last:
+                    yield _event("gone", "")
+                    return
+                if silent_s >= _SILENCE_S:
+                    yield b": still here\n\n"
+                    silent_s = 0.0
+                await self._desk.rest(_EVERY_S)
+                silent_s += _EVERY_S
+        finally:
+            self._open -= 1
+
+
+def _event(name: str, text: str) -> bytes:
+    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
+    return f"event: {name}\n{lines}\n".encode()
