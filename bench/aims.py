@@ -29,6 +29,7 @@ RACE: Final[Mapping[str, tuple[float, float, float]]] = {
     "drain-16k": (1.2, 1.0, 1.0),
 }
 JOB_BYTES_MAX: Final = 500.0  # of memory, for a queued job with a payload of 100
+LOOKED_AT: Final = 0.9  # of the rate of a server that nobody looks at over HTTP
 PAUSE_MS_MAX: Final = 20.0  # the longest that a receipt takes while a million jobs are queued
 HALF_LOAD_P99_MS_MAX: Final = 5.0  # of a background receipt
 CURVE_MAX: Final = 1.5  # the cost at the far end of a curve over that at its beginning

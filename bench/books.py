@@ -7,8 +7,8 @@ from typing import Final, final
 from bench import aims
 from bench.aims import Finding
 from bench.race import Measurement, ratios
-from bench.servers import GEARMAND_AT_ITS_BEST, GEARMAND_IN_MEMORY, GEARPY
-from bench.workloads import LONG_QUEUE, SUBMIT
+from bench.servers import GEARMAND_AT_ITS_BEST, GEARMAND_IN_MEMORY, GEARPY, LOOKED_AT
+from bench.workloads import DRAIN, FOREGROUND, LONG_QUEUE, SUBMIT
 
 _MILLION_SUBMIT: Final = LONG_QUEUE[0].name
 
@@ -50,6 +50,11 @@ def findings(measurements: Sequence[Measurement]) -> Iterator[Finding]:
             title = f"{workload}: CPU for a job over {best}"
             costs = books.costs_over(workload, ours, best)
             yield Finding(title, aims.TIMES, costs, at_most=cost_over_best)
+    for workload in (SUBMIT.name, DRAIN.name, FOREGROUND.name):
+        watched, alone = books.of(workload, LOOKED_AT.name), books.of(workload, ours)
+        if watched and alone:
+            title = f"{workload}: rate while it is looked at over HTTP"
+            yield Finding(title, aims.TIMES, ratios(watched, alone), at_least=aims.LOOKED_AT)
     for server, limit in ((ours, aims.JOB_BYTES_MAX), (default, None), (best, None)):
         if filled := books.of(SUBMIT.name, server):
             grown = [(m.resident_bytes - m.resident_before_bytes) / m.jobs for m in filled]

@@ -17,6 +17,7 @@ from bench.servers import (
     CROWDED_RIVALS,
     GEARMAND_AT_ITS_BEST,
     GEARPY,
+    LOOKED_AT,
     PEERS,
     RIVALS,
     WAKING_ONE,
@@ -268,6 +269,10 @@ _RACE: Final = (
 )
 
 
+# What it costs Gearman's side that a page is open, and that others ask over HTTP.
+_LOOKED_AT: Final = Heat("looked-at", (SUBMIT, DRAIN, FOREGROUND), LOOKED_AT, (GEARPY,))
+
+
 def _peers(folder: Path) -> Sequence[Heat]:
     return (
         Heat("peers", (SUBMIT, DRAIN, FOREGROUND), GEARPY, PEERS),
@@ -293,6 +298,7 @@ ALL: Final[dict[str, Section]] = {
     "curves": _Curves(curves.CURVES),
     "durable": _Durable(durable.HEAT_NAMES),
     "peers": _Heats(_peers, on_disk=True),
+    "looked-at": _Heats(lambda _: (_LOOKED_AT,)),
     "libraries": _Libraries(),
 }
 SECTIONS: Final[dict[str, Section]] = {

@@ -86,6 +86,21 @@ def journal_flags(folder: str) -> tuple[str, ...]:
     return "--verbose", "ERROR", "--journal", f"{folder}/jobs.db"
 
 
+@contextmanager
+def _looked_at() -> Iterator[Running]:
+    with ServerProcess("--verbose", "ERROR", "--http", "127.0.0.1:0") as server:
+        command = [sys.executable, "-m", "bench.onlookers", server.http_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as others:
+            try:
+                if others.stdout is None or not others.stdout.readline():
+                    raise BenchError("those who look at the server over HTTP ended at once")
+                yield Running(server.port, server.pid)
+                if others.poll() is not None:
+                    raise BenchError("those who look at the server over HTTP did not stay")
+            finally:
+                others.kill()
+
+
 def gearpy_durable(folder: Path) -> Contestant:
     """gearpy with a new journal, in a new folder inside this one."""
 
@@ -221,6 +236,7 @@ PLAIN: Final = Contestant(
 )
 GEARMAND_IN_MEMORY: Final = _gearmand("gearmand as Debian starts it")
 GEARMAND_AT_ITS_BEST: Final = _gearmand("gearmand at its best", *_BEST)
+LOOKED_AT: Final = Contestant("gearpy, looked at", _looked_at)
 RIVALS: Final = (GEARMAND_IN_MEMORY, GEARMAND_AT_ITS_BEST, PLAIN)
 
 CROWDED: Final = _gearpy("--max-connections", str(_CROWD))

@@ -162,6 +162,13 @@ def test_peers_stand_in_the_table_where_they_can(tmp_path: Path) -> None:
     assert "| foreground | beanstalkd" not in done.stdout
 
 
+def test_a_server_is_looked_at_over_http(tmp_path: Path) -> None:
+    done = bench("looked-at", "--rounds=1", "--scale=0.002", f"--folder={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    for workload in ("submit", "drain", "foreground"):
+        assert f"| {workload}: rate while it is looked at over HTTP " in done.stdout
+
+
 def test_a_wrong_name_lists_the_right_ones() -> None:
     done = bench("drian")
     assert done.returncode == 2
