@@ -456,7 +456,7 @@ class Settings:
     http: str = setting(
         "",
         "--http",
-        "Serve HTTP on this address, too: an API in JSON, metrics, health.  Takes what "
+        "Serve HTTP on this address, too: a page for people, an API in JSON, metrics.  Takes what "
         "gearpy[web] brings.",
         http_address,
         "HOST:PORT",
