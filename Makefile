@@ -54,7 +54,7 @@ test: install  ## all tests, as many at a time as there are processors
 test-compiled: compile  ## the tests of the packet path, on its compiled form; then plain Python again
 	trap 'rm -f $(COMPILED)' EXIT; $(BIN)/pytest -n auto tests/test_forms.py tests/protocol \
 		tests/engine tests/broker tests/server tests/stores tests/simulation tests/crash tests/compat \
-		tests/web
+		tests/web/test_api.py tests/web/test_metrics.py
 
 simulate: install  ## the whole server in a simulated world: SEEDS=0-9999, or SEEDS=1234 STORY=1
 	$(BIN)/python -m gearpy.testing.simulation --seeds $(or $(SEEDS),0-999) $(if $(STORY),--story)

@@ -208,6 +208,7 @@ def test_workers(server: ServerProcess) -> None:
     assert row[1:] == ["lower,", "upper"]
     (worker,) = json.loads(as_json.stdout)["workers"]
     assert worker.pop("connection") > 0
+    assert worker.pop("peer") == row[0]
     assert worker == {
         "address": "127.0.0.1",
         "client_id": "-",

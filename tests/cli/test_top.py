@@ -54,10 +54,11 @@ needs_gearmand = pytest.mark.skipif(
 )
 
 # A process that takes its standard input for its terminal, so that Ctrl-C there reaches it, and
-# does not inherit that interrupts are ignored.
+# does not inherit that interrupts or hang-ups are ignored.
 _OF_ITS_OWN: Final = (
     "import os, signal, sys; os.login_tty(0);"
-    " signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+    " signal.signal(signal.SIGINT, signal.SIG_DFL); signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+    " os.execvp(sys.argv[1], sys.argv[1:])"
 )
 _HOME: Final = "\x1b[H"  # begins what is shown next on the whole screen
 _STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")

@@ -17,6 +17,20 @@ def web() -> Iterator[ServerProcess]:
         yield process
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ServerProcess]:
+    """The same for tests that leave nothing behind."""
+    with ServerProcess("--http", "127.0.0.1:0") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def shared_http(shared: ServerProcess) -> Iterator[httpx.Client]:
+    """A client of that one."""
+    with httpx.Client(base_url=shared.http_url, timeout=LIMIT_S) as client:
+        yield client
+
+
 @pytest.fixture
 def http(web: ServerProcess) -> Iterator[httpx.Client]:
     """A client of that server."""

@@ -172,26 +172,28 @@ def test_a_client_that_hangs_up_takes_its_queued_job_along(
     ],
 )
 def test_a_bad_submission_is_refused_with_a_sentence(
-    body: dict[str, object], says: str, http: httpx.Client
+    body: dict[str, object], says: str, shared_http: httpx.Client
 ) -> None:
-    answer = http.post(
+    answer = shared_http.post(
         "/api/jobs", content=json.dumps(body), headers={"content-type": "application/json"}
     )
     assert answer.status_code in (400, 413), answer.text
     assert says in problem_of(answer, answer.status_code)["detail"]
-    assert http.get("/api/jobs").json()["jobs"] == []
+    assert shared_http.get("/api/jobs").json()["jobs"] == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"\xff", b"[" * 5000, b'{"a": NaN}'])
-def test_what_is_no_json_object_is_refused(body: bytes, http: httpx.Client) -> None:
-    answer = http.post("/api/jobs", content=body, headers={"content-type": "application/json"})
+def test_what_is_no_json_object_is_refused(body: bytes, shared_http: httpx.Client) -> None:
+    answer = shared_http.post(
+        "/api/jobs", content=body, headers={"content-type": "application/json"}
+    )
     problem_of(answer, 400)
 
 
-def test_what_is_not_there_is_said(http: httpx.Client) -> None:
-    assert "no job" in problem_of(http.get("/api/jobs/H:nobody:1"), 404)["detail"]
-    assert "/api/nothing" in problem_of(http.get("/api/nothing"), 404)["detail"]
-    problem_of(http.delete("/api/jobs"), 405)
+def test_what_is_not_there_is_said(shared_http: httpx.Client) -> None:
+    assert "no job" in problem_of(shared_http.get("/api/jobs/H:nobody:1"), 404)["detail"]
+    assert "/api/nothing" in problem_of(shared_http.get("/api/nothing"), 404)["detail"]
+    problem_of(shared_http.delete("/api/jobs"), 405)
 
 
 def test_a_full_queue_is_said(http: httpx.Client) -> None:
@@ -201,8 +203,8 @@ def test_a_full_queue_is_said(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("query", ["delay_s=nan", "timeout_s=inf", "wait_s=-1", "attempts=x"])
-def test_a_number_in_a_query_is_one(query: str, http: httpx.Client) -> None:
-    problem_of(http.post(f"/api/functions/f/jobs?{query}", content=b""), 400)
+def test_a_number_in_a_query_is_one(query: str, shared_http: httpx.Client) -> None:
+    problem_of(shared_http.post(f"/api/functions/f/jobs?{query}", content=b""), 400)
 
 
 def test_handles_and_functions_may_be_strange() -> None:

@@ -72,13 +72,13 @@ def test_health_needs_no_token(locked: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:99", "[::1]", "LOCALHOST:1"])
-def test_this_machines_names_are_ours(host: str, web: ServerProcess) -> None:
-    assert httpx.get(f"{web.http_url}/api/jobs", headers={"host": host}).status_code == 200
+def test_this_machines_names_are_ours(host: str, shared: ServerProcess) -> None:
+    assert httpx.get(f"{shared.http_url}/api/jobs", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", ""])
-def test_without_a_token_no_other_name_is(host: str, web: ServerProcess) -> None:
-    answer = httpx.get(f"{web.http_url}/api/jobs", headers={"host": host})
+def test_without_a_token_no_other_name_is(host: str, shared: ServerProcess) -> None:
+    answer = httpx.get(f"{shared.http_url}/api/jobs", headers={"host": host})
     assert "name" in problem_of(answer, 421)["detail"]
 
 
@@ -174,8 +174,8 @@ async def test_who_holds_a_connection_for_nothing_is_hung_up_on() -> None:
     server.close()
 
 
-def test_headers_do_not_grow_without_a_limit(web: ServerProcess) -> None:
-    port = int(web.http_url.rpartition(":")[2])
+def test_headers_do_not_grow_without_a_limit(shared: ServerProcess) -> None:
+    port = int(shared.http_url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as stranger:
         stranger.settimeout(LIMIT_S)
         stranger.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
@@ -200,9 +200,9 @@ def test_a_body_arrives_whatever_else_its_client_would_rather_speak(
     assert job["payload_bytes"] == 5
 
 
-def test_answers_are_not_framed_nor_guessed(http: httpx.Client) -> None:
+def test_answers_are_not_framed_nor_guessed(shared_http: httpx.Client) -> None:
     for path in ("/", "/api", "/api/jobs", "/metrics", "/nothing"):
-        headers = http.get(path).headers
+        headers = shared_http.get(path).headers
         assert (headers["x-frame-options"], headers["x-content-type-options"]) == (
             "DENY",
             "nosniff",

@@ -49,8 +49,8 @@ def answer_text(answer: httpx.Response) -> str:
 
 
 @pytest.mark.parametrize("path", VIEWS)
-def test_each_view_is_there_with_nothing_in_it(path: str, http: httpx.Client) -> None:
-    answer = http.get(path)
+def test_each_view_is_there_with_nothing_in_it(path: str, shared_http: httpx.Client) -> None:
+    answer = shared_http.get(path)
     assert re.search(
         r"\bno (functions|jobs|workers|schedules|policies)|nothing yet", text_of(answer)
     )
@@ -61,9 +61,9 @@ def test_each_view_is_there_with_nothing_in_it(path: str, http: httpx.Client) ->
         assert address.startswith(("/", "#")), "nothing is loaded from elsewhere"
 
 
-def test_what_it_loads_is_there(http: httpx.Client) -> None:
-    for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', http.get("/").text):
-        assert http.get(address).status_code == 200
+def test_what_it_loads_is_there(shared_http: httpx.Client) -> None:
+    for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', shared_http.get("/").text):
+        assert shared_http.get(address).status_code == 200
 
 
 def test_names_are_shown_as_text_whatever_they_are(http: httpx.Client) -> None:
@@ -159,8 +159,8 @@ def test_a_job_shows_its_life(
     assert f"Result {shown}" in page
 
 
-def test_a_job_that_is_not_there_is_said(http: httpx.Client) -> None:
-    assert "there is no job" in text_of(http.get("/jobs/H:vm:1"), 404)
+def test_a_job_that_is_not_there_is_said(shared_http: httpx.Client) -> None:
+    assert "there is no job" in text_of(shared_http.get("/jobs/H:vm:1"), 404)
 
 
 # ---- what can be done
@@ -313,8 +313,8 @@ def test_it_leads_nowhere_else(back: str, http: httpx.Client) -> None:
     )
 
 
-def test_what_nobody_can_do_is_said(http: httpx.Client) -> None:
-    assert "nobody can do shutdown" in text_of(http.post("/do/shutdown", data={}), 404)
+def test_what_nobody_can_do_is_said(shared_http: httpx.Client) -> None:
+    assert "nobody can do shutdown" in text_of(shared_http.post("/do/shutdown", data={}), 404)
 
 
 # ---- live
