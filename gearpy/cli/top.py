@@ -376,7 +376,7 @@ class _Keyboard:
     def read(self, timeout_s: float) -> str:
         """The keys that are pressed next, at most so late.  The exit key if nobody can any more."""
         if self._terminal is None:
-            time.sleep(max(timeout_s, 0.0))
+            time.sleep(max(timeout_s, 0.0))  # there are no keys to wait for
             return ""
         if not select.select([self._terminal], [], [], max(timeout_s, 0.0))[0]:
             return ""
@@ -603,7 +603,7 @@ def top(order: Order, every_s: float, once: bool, server: Address) -> None:
 def _show_once(observer: _Observer, server: Address, order: Order, every_s: float) -> None:
     look = observer.look()
     if look.version is not None:
-        time.sleep(every_s)
+        time.sleep(every_s)  # speed is what lies between two looks
         look = observer.look()
     click.echo(title(look, server))
     if look.journal_full:

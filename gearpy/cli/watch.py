@@ -166,7 +166,7 @@ def _watched(ask: _Ask, job: Job, every_s: float) -> Job | None:
         seen: Job | None = job
         while seen is not None and not has_ended(seen):
             show(seen)
-            time.sleep(every_s)
+            time.sleep(every_s)  # between looks: a server can only be asked
             seen = ask()
     return seen
 

@@ -3,7 +3,8 @@
 A field of ``Settings`` is a flag of ``gearpy-server``, a key of the TOML file and a ``GEARPY_*``
 variable: ``job_retries`` is ``--job-retries``, ``job-retries`` and ``GEARPY_JOB_RETRIES``.  A
 flag counts before a variable, a variable before the file.  The help text and the README's table
-are made from here.  Only policies stand in the file alone: its tables ``[function."NAME"]``.
+are made from here.  Only policies and schedules stand in the file alone: its tables
+``[function."NAME"]`` and ``[schedule.NAME]``.
 """
 
 import dataclasses

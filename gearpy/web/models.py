@@ -7,7 +7,7 @@ Names are those of the client library and of the policies in the settings.
 
 import base64
 import binascii
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,7 +17,7 @@ from gearpy.web.desk import Order
 PriorityName = Literal["critical", "high", "normal", "low"]
 Cause = Literal["lost", "timeout", "fail", "exception"]
 
-WAIT_S_MAX = 3600.0
+WAIT_S_MAX: Final = 3600.0
 
 
 class _Request(BaseModel):

@@ -92,7 +92,7 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
         desk,
         Meter(around, lag),
         token=settings.http_token,
-        hosts=_LOCAL_HOSTS if is_loopback(host) else (),
+        hosts=(*_LOCAL_HOSTS, host) if is_loopback(host) else (),
         body_bytes_max=int(settings.max_payload * _BASE64) + _REST_BYTES,
     )
     config = uvicorn.Config(

@@ -65,7 +65,8 @@ class Browser:
 
     def complaints(self) -> list[dict[str, Any]]:
         """What the browser has logged as an error since the last call."""
-        entries: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        driver: Any = self.driver  # selenium gives this method no types
+        entries: list[dict[str, Any]] = driver.get_log("browser")
         return [entry for entry in entries if entry["level"] == "SEVERE"]
 
     def press(self, label: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import httpx
 import pytest
 import trustme
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from gearpy.testing.process import ServerProcess
@@ -76,6 +77,13 @@ def test_this_machines_names_are_ours(host: str, shared: ServerProcess) -> None:
     assert httpx.get(f"{shared.http_url}/api/jobs", headers={"host": host}).status_code == 200
 
 
+def test_so_is_the_address_that_it_listens_on() -> None:
+    with ServerProcess("--http", "127.0.0.2:0") as server:
+        found = re.search(r"http://127\.0\.0\.2:\d+", server.start_line)
+        assert found is not None
+        assert httpx.get(f"{found[0]}/api/jobs").status_code == 200
+
+
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", ""])
 def test_without_a_token_no_other_name_is(host: str, shared: ServerProcess) -> None:
     answer = httpx.get(f"{shared.http_url}/api/jobs", headers={"host": host})
@@ -114,39 +122,43 @@ def test_large_bodies_are_refused_and_the_server_goes_on(tmp_path: Path) -> None
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    async def read_it(scope: object, receive: object, send: object) -> None:
-        await receive()  # type: ignore[operator]
-
-    async def nothing() -> dict[str, object]:
-        await asyncio.Event().wait()
-        raise AssertionError
+    async def read_it(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
 
     guard = Guard(read_it, hosts=("x",), body_bytes_max=10, body_s=0.01)
-    headers = [(b"host", b"x"), (b"content-length", b"1")]
-    scope = {"type": "http", "path": "/", "raw_path": b"/", "method": "POST", "headers": headers}
     with pytest.raises(Exception, match=r"did not come within 0\.01 s"):
-        await guard(scope, nothing, nothing)  # type: ignore[arg-type]
+        await guard(post_of_one_byte(), nothing, unheard)
 
 
 async def test_a_request_may_take_its_time_once_its_body_is_there() -> None:
-    async def wait_on(scope: object, receive: object, send: object) -> None:
-        await receive()  # type: ignore[operator]
+    async def wait_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await receive()  # type: ignore[operator]
+                await receive()
 
-    messages: list[dict[str, object]] = [{"type": "http.request", "body": b"x"}]
+    messages: list[Message] = [{"type": "http.request", "body": b"x"}]
 
-    async def receive() -> dict[str, object]:
-        if messages:
-            return messages.pop()
-        await asyncio.Event().wait()
-        raise AssertionError
+    async def receive() -> Message:
+        return messages.pop() if messages else await nothing()
 
     guard = Guard(wait_on, hosts=("x",), body_bytes_max=10, body_s=0.01)
+    await guard(post_of_one_byte(), receive, unheard)
+
+
+def post_of_one_byte() -> Scope:
     headers = [(b"host", b"x"), (b"content-length", b"1")]
-    scope = {"type": "http", "path": "/", "raw_path": b"/", "method": "POST", "headers": headers}
-    await guard(scope, receive, receive)  # type: ignore[arg-type]
+    return {"type": "http", "path": "/", "raw_path": b"/", "method": "POST", "headers": headers}
+
+
+async def nothing() -> Message:
+    """What a client says that says nothing."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def unheard(message: Message) -> None:
+    raise AssertionError("nobody answers")
 
 
 async def test_who_holds_a_connection_for_nothing_is_hung_up_on() -> None:

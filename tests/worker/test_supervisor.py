@@ -35,7 +35,7 @@ def pid(job):
 def held(job):
     job.send_data(str(os.getpid()))
     while not Path(job.data.decode()).exists():
-        time.sleep(0.01)
+        time.sleep(0.01)  # as a user's function asks
     return "let go"
 
 @worker.function("eat")

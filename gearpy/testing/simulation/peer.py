@@ -99,7 +99,7 @@ class Peer:
 
     def hear(self, number: int, body: bytes) -> None:
         """A packet arrived.  Each kind of peer has its own answer."""
-        raise NotImplementedError
+        raise NotImplementedError  # by those who derive from this
 
     def forget(self) -> None:
         """The connection is gone, and all that was under way on it."""
