@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from gearpy.address import PORT
-from gearpy.engine.cron import SCHEDULES_MAX, Schedule, check_schedule_name, read_schedule
-from gearpy.engine.policy import Policy, PolicyBook, check_pattern, read_policy
+from gearpy.engine.cron import Schedule
+from gearpy.engine.policy import Policy
 from gearpy.engine.rules import HANDLE_BYTES_MAX, TimeoutUnit
-from gearpy.errors import ArgumentTooLarge, InvalidArgument, SettingError
-from gearpy.server.ticks import CronTicks
+from gearpy.errors import SettingError
+from gearpy.server.tables import POLICIES, SCHEDULES, read_policies, read_schedules
 
 T = TypeVar("T")
 Reader = Callable[[Any], Any]
@@ -534,8 +534,8 @@ def load(
     schedules: dict[str, Schedule] = {}
     if config_file is not None:
         table = _read_file(config_file)
-        policies = _read_policies(config_file, table.pop(_POLICIES, {}))
-        schedules = _read_schedules(config_file, table.pop(_SCHEDULES, {}))
+        policies = read_policies(config_file, table.pop(POLICIES, {}))
+        schedules = read_schedules(config_file, table.pop(SCHEDULES, {}))
         for name, value in _by_name(config_file, table).items():
             given[name] = (f"{key_of(name)} in {config_file}", value)
     for name in FIELDS:
@@ -632,61 +632,3 @@ def _by_name(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise SettingError(f"{path} has a setting that nobody knows: {unknown[0]}")
     return {names[key]: value for key, value in table.items()}
-
-
-_POLICIES: Final = "function"
-
-
-_SCHEDULES: Final = "schedule"
-
-
-def _read_schedules(path: str, tables: Any) -> dict[str, Schedule]:
-    if not isinstance(tables, dict):
-        raise SettingError(
-            f'{_SCHEDULES} in {path} must be tables, one for each schedule: [{_SCHEDULES}."NAME"]'
-        )
-    schedules = {}
-    for name, table in tables.items():
-        where = f'[{_SCHEDULES}."{name}"] in {path}'
-        if not isinstance(table, dict):
-            raise SettingError(f"{where} must be a table with cron and function")
-        try:
-            check_schedule_name(name)
-            schedules[name] = read_schedule(table, CronTicks())
-        except (InvalidArgument, ArgumentTooLarge) as error:
-            raise SettingError(f"{where}: {error}") from None
-    if len(schedules) > SCHEDULES_MAX:
-        raise SettingError(f"{path} has {len(schedules):,} schedules; {SCHEDULES_MAX:,} at most")
-    return schedules
-
-
-def _read_policies(path: str, tables: Any) -> dict[bytes, Policy]:
-    if not isinstance(tables, dict):
-        raise SettingError(
-            f'{_POLICIES} in {path} must be tables, one for each function: [{_POLICIES}."NAME"]'
-        )
-    policies = {name.encode(): _read_policy(path, name, table) for name, table in tables.items()}
-    try:
-        PolicyBook(policies)
-    except InvalidArgument as error:
-        raise SettingError(f"the [{_POLICIES}] tables in {path}: {error}") from None
-    return policies
-
-
-def _read_policy(path: str, name: str, table: Any) -> Policy:
-    where = f'[{_POLICIES}."{name}"] in {path}'
-    if not isinstance(table, dict):
-        raise SettingError(
-            f'{name} in [{_POLICIES}] in {path} must be a table; write [{_POLICIES}."NAME"] with'
-            " the name of a function, and below it what is decided for that function"
-        )
-    if any(isinstance(value, dict) and key != "backoff" for key, value in table.items()):
-        raise SettingError(
-            f"{where} holds tables of its own; the name of a function with dots stands in"
-            f' quotes, like [{_POLICIES}."image.resize"]'
-        )
-    try:
-        check_pattern(name.encode())
-        return read_policy(table)
-    except InvalidArgument as error:
-        raise SettingError(f"{where}: {error}") from None
