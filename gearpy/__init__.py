@@ -12,6 +12,7 @@ Do such jobs:
     worker.run()
 """
 
+from gearpy.callbacks import verify_callback
 from gearpy.client.aio import AsyncClient, AsyncClientJob
 from gearpy.client.blocking import ClientJob
 from gearpy.client.core import JobStatus
@@ -21,6 +22,8 @@ from gearpy.client.sync import Client
 from gearpy.errors import (
     CannotConnect,
     ConnectionLost,
+    FailJob,
+    ForgedCallback,
     GearpyError,
     InvalidArgument,
     JobFailed,
@@ -43,6 +46,8 @@ __all__ = [
     "Client",
     "ClientJob",
     "ConnectionLost",
+    "FailJob",
+    "ForgedCallback",
     "GearpyError",
     "InvalidArgument",
     "Job",
@@ -57,4 +62,5 @@ __all__ = [
     "SubmitOptions",
     "WaitTimeout",
     "Worker",
+    "verify_callback",
 ]

@@ -32,6 +32,9 @@
     ├── NotAllSubmitted              of many jobs submitted together some were not taken
     ├── NotSupported                 the server does not know what only gearpy's servers know
     ├── JobFailed                    the worker said WORK_FAIL or WORK_EXCEPTION
+    ├── FailJob                      for functions to raise: the job fails, as was to be expected
+    │   └── BadErrand                a request or a command that can't be done, or is not allowed
+    ├── ForgedCallback               a callback that the server did not send, or long ago
     └── WaitTimeout                  the result did not come in time (the job goes on)
 
 The first two branches carry ``code``, the first word of the ERROR packet that tells the peer.
@@ -235,6 +238,21 @@ class JobFailed(GearpyError):
         super().__init__(f"job {handle} failed{reason}")
         self.handle = handle
         self.exception = exception
+
+
+class FailJob(GearpyError):
+    """For functions to raise: their job fails with this sentence, as was to be expected.
+
+    Any other exception fails it, too; it is logged with its traceback, and its name comes first.
+    """
+
+
+class BadErrand(FailJob):
+    """A request or a command that can't be done as it was ordered, or is not allowed."""
+
+
+class ForgedCallback(GearpyError):
+    """A callback that does not come from the server, or comes much too late."""
 
 
 class WaitTimeout(GearpyError, TimeoutError):

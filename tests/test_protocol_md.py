@@ -27,6 +27,7 @@ from gearpy.broker.answers import function_table, whole_job_table, worker_table
 from gearpy.broker.broker import Broker, Limits
 from gearpy.broker.operations import LIMIT_MAX, REQUEST_BYTES_MAX, VERBS
 from gearpy.broker.session import assign_options
+from gearpy.cli.worker import run
 from gearpy.engine import options, policy, rules
 from gearpy.engine.job import DATA, DEAD, FINISHED, MOVES, UNFINISHED, Job, JobState
 from gearpy.engine.life import Life
@@ -571,9 +572,10 @@ def test_settings_that_are_named_exist(document: str) -> None:
     known = {
         flag for declaration in FIELDS.values() for flag in "/".join(declaration.flags).split("/")
     }
+    of_workers = {flag for option in run.params for flag in option.opts}
     named = set(re.findall(r"`(--[a-z-]+)", document))
 
-    assert named <= known | {"--write", "--config-file"}
+    assert named <= known | of_workers | {"--write", "--config-file"}
     assert "--timeout-unit" in named
 
 

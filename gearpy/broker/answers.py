@@ -4,12 +4,11 @@ What does not apply is absent.  Times are seconds since the epoch, ages seconds.
 grows with what strangers sent: payloads, results and errors are cut, and say so.
 """
 
-import base64
 import dataclasses
-import re
 from typing import Final
 
 from gearpy.broker.reports import WorkerStatistics
+from gearpy.engine.callbacks import callback_table
 from gearpy.engine.cron import ScheduleStatistics, schedule_table
 from gearpy.engine.policy import Policy, policy_table
 from gearpy.engine.statistics import (
@@ -19,6 +18,7 @@ from gearpy.engine.statistics import (
     QueueStatistics,
 )
 from gearpy.protocol.codec import decoded
+from gearpy.protocol.content import content
 
 Table = dict[str, object]
 
@@ -30,7 +30,6 @@ _HISTOGRAMS: Final = ("waiting", "running")
 _COUNTS: Final = tuple(
     item.name for item in dataclasses.fields(CounterStatistics) if item.name not in _HISTOGRAMS
 )
-_CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def job_table(job: JobStatistics, error_max: int = ERROR_CHARACTERS_MAX) -> Table:
@@ -58,6 +57,7 @@ def job_table(job: JobStatistics, error_max: int = ERROR_CHARACTERS_MAX) -> Tabl
         "worker": job.worker,
         "key": decoded(job.key),
         "labels": dict(job.labels),
+        "callback": callback_table(job.callback) if job.callback is not None else None,
         "reason": job.reason,
         "error": _cut(decoded(job.error), error_max),
     }
@@ -162,28 +162,3 @@ def _age_s(since_s: float | None, now_s: float) -> float | None:
 
 def _cut(text: str, characters_max: int) -> str:
     return text if len(text) <= characters_max else text[:characters_max] + " ... (cut)"
-
-
-def content(name: str, data: bytes, bytes_max: int) -> Table:
-    """Bytes that may be anything: as text if they are text, else in base64."""
-    table: Table = {}
-    shown = data
-    if len(data) > bytes_max:
-        shown = data[:bytes_max]
-        table[f"{name}_cut"] = True
-    text = _text(shown, cut=shown is not data)
-    if text is None:
-        table[f"{name}_base64"] = base64.b64encode(shown).decode()
-    else:
-        table[name] = text
-    return table
-
-
-def _text(data: bytes, cut: bool) -> str | None:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        if not cut or error.reason != "unexpected end of data":
-            return None
-        text = data[: error.start].decode()  # the cut went through a character
-    return None if _CONTROL.search(text) else text

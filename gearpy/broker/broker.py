@@ -11,6 +11,7 @@ from gearpy.broker.operator import Operator
 from gearpy.broker.outbox import Link, Outbox
 from gearpy.broker.ports import Host, NobodyHost, Peer
 from gearpy.broker.session import Session
+from gearpy.engine.callbacks import Caller
 from gearpy.engine.cron import Schedule, Ticks
 from gearpy.engine.engine import Engine
 from gearpy.engine.policy import PolicyBook
@@ -78,6 +79,7 @@ class Broker:
         budget_bytes: float = math.inf,
         ticks: Ticks | None = None,
         schedules: Mapping[str, Schedule] | None = None,
+        caller: Caller | None = None,
     ) -> None:
         """``now_s`` and what stands behind it are the engine's.
 
@@ -99,6 +101,7 @@ class Broker:
             budget_bytes,
             ticks,
             schedules,
+            caller,
         )
         self.operator = Operator(self)
         self.operations = Operations(self)

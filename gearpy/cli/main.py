@@ -12,6 +12,7 @@ from gearpy.cli.functions import drain, pause, resume
 from gearpy.cli.jobs import cancel, cleanup, clear, job, jobs, peek, retry
 from gearpy.cli.policies import policy
 from gearpy.cli.reports import status, version, workers
+from gearpy.cli.run import run
 from gearpy.cli.schedules import schedule
 from gearpy.cli.submit import submit
 from gearpy.cli.top import top
@@ -38,7 +39,7 @@ COMMANDS: Final = (
     *(status, workers, version, submit, dissect, top, watch),
     *(jobs, job, peek, cancel, retry, dead, clear, cleanup),
     *(pause, resume, drain, policy, schedule),
-    worker,
+    *(worker, run),
 )
 for command in COMMANDS:
     gearpy.add_command(command)

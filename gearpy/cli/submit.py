@@ -120,6 +120,11 @@ _JOB_OPTIONS: Final = (
         metavar="SECONDS",
         help="Do not start it later than this after the submit; 0 for no limit.",
     ),
+    click.option(
+        "--callback",
+        metavar="URL",
+        help="A URL that is told how the job ended, once it has.",
+    ),
     click.option("--key", help="What it works on, where jobs of one key are limited."),
     click.option(
         "--label",

@@ -11,9 +11,11 @@ from typing import Any, Final
 import click
 
 from gearpy.address import Address, read_addresses
+from gearpy.cli.errands import allowance, allowance_options
 from gearpy.cli.options import duration_option, json_option, server_option
 from gearpy.cli.tables import counted, printable, show_json
 from gearpy.client.sync import Client
+from gearpy.errands.worker import TARGET, Allowance
 from gearpy.errors import GearpyError, SettingError
 from gearpy.worker.crew import PROCESSES_MAX
 
@@ -66,7 +68,17 @@ def _check_size(_context: click.Context, _option: click.Parameter, text: str | N
 
 
 @worker.command()
-@click.argument("target", metavar="MODULE:NAME")
+@click.argument("target", metavar="MODULE:NAME", required=False)
+@click.option(
+    "--http",
+    "requests",
+    is_flag=True,
+    help="In place of MODULE:NAME: do requests, the jobs of gearpy.http, callbacks among them.",
+)
+@click.option(
+    "--exec", "runs", is_flag=True, help="The same: run commands, the jobs of gearpy.exec."
+)
+@allowance_options
 @click.option(
     "--processes",
     type=click.IntRange(0, PROCESSES_MAX),
@@ -112,10 +124,16 @@ def _check_size(_context: click.Context, _option: click.Parameter, text: str | N
 @click.option(
     "--group",
     metavar="NAME",
-    help="What `gearpy workers` and `gearpy worker scale` call them.  [default: MODULE:NAME]",
+    help="What `gearpy workers` and `gearpy worker scale` call them.  [default: MODULE:NAME; http,"
+    " exec, or both with a comma]",
 )
 def run(
-    target: str,
+    target: str | None,
+    requests: bool,
+    runs: bool,
+    hosts: tuple[str, ...],
+    commands: tuple[str, ...],
+    max_output: int,
     processes: int,
     concurrency: int | None,
     max_jobs: int | None,
@@ -133,6 +151,9 @@ def run(
     for in this folder first. A process that ends is replaced; one that crashes at once, after a
     pause that grows.
 
+    With --http or --exec, or both, it runs a worker for errands instead: requests to the hosts that
+    --allow-host names, and commands that --allow-command names. Nothing else is allowed.
+
     Signals: TERM or Ctrl-C: finish the jobs that run, and end; Ctrl-C again: end at once. HUP:
     replace all processes. TTIN: one more, TTOU: one less.
     """
@@ -142,14 +163,19 @@ def run(
 
     if reload and importlib.util.find_spec("watchfiles") is None:
         raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
+    allowed = allowance(hosts, commands, max_output)
+    _check_errands(target, requests, runs, allowed)
+    errands = ",".join(name for name, is_meant in (("http", requests), ("exec", runs)) if is_meant)
+    target = target or TARGET
     plan = Plan(
         Orders(target, -1, servers, concurrency, max_jobs, stop_timeout, timeout),
-        target if group is None else group,
+        (errands or target) if group is None else group,
         processes,
         _GRACE_S,
         math.inf if max_runtime is None else max(max_runtime, 1.0),
         max_memory,
         reload,
+        allowed.environment() if errands else {},
     )
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
 
@@ -157,6 +183,21 @@ def run(
         await Supervisor(plan).run()
 
     asyncio.run(supervise())
+
+
+def _check_errands(target: str | None, requests: bool, runs: bool, allowed: Allowance) -> None:
+    if target is None and not (requests or runs):
+        raise click.UsageError("say which worker: MODULE:NAME, or --http or --exec")
+    if target is not None and (requests or runs):
+        raise click.UsageError(f"--http and --exec are a worker of their own, beside {target}")
+    for flag, is_meant, option, said in (
+        ("--http", requests, "--allow-host", allowed.hosts),
+        ("--exec", runs, "--allow-command", allowed.commands),
+    ):
+        if is_meant and not said:
+            raise click.UsageError(f"{flag} does nothing until {option} says what is allowed")
+        if said and not is_meant:
+            raise click.UsageError(f"{option} is given without {flag}")
 
 
 def _read_number(_context: click.Context, _argument: click.Parameter, text: str) -> int | str:

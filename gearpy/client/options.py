@@ -14,6 +14,7 @@ from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
 from gearpy.protocol import packets as p
 from gearpy.protocol.codec import decoded, encoded, packed
+from gearpy.protocol.content import content
 
 Cause = Literal["lost", "timeout", "fail", "exception"]
 
@@ -29,6 +30,13 @@ class Exponential(TypedDict, total=False):
 
 
 Backoff = Literal["none", "exponential"] | Sequence[float] | Exponential
+
+
+class Callback(TypedDict, total=False):
+    """A job that is submitted when another one has ended: its ``function``, and its ``data``."""
+
+    function: str
+    data: bytes | str
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -52,6 +60,9 @@ class SubmitOptions(TypedDict, total=False):
     ``key`` names what the job works on, where the policy limits how many jobs of one key run at a
     time.  ``labels`` are names and values that are shown in reports.
 
+    ``callback`` is what follows when the job has ended, well or badly: a URL, which is told how
+    (see ``verify_callback``), or ``{"function": ..., "data": ...}``, which is submitted then.
+
     A policy and the wire have the same names, but for ``attempt_timeout_s``, which is ``timeout_s``
     there, and ``due``, which is ``due_s``.
     """
@@ -66,6 +77,7 @@ class SubmitOptions(TypedDict, total=False):
     expires_s: float | None
     key: bytes | str | None
     labels: Mapping[str, str] | None
+    callback: str | Callback | None
 
 
 _SUBMITS: Final = {
@@ -218,6 +230,21 @@ def _labels(name: str, value: object) -> tuple[str, object]:
     return name, dict(value)
 
 
+def _callback(name: str, value: object) -> tuple[str, object]:
+    if isinstance(value, str):
+        return name, value
+    if not isinstance(value, Mapping) or not isinstance(value.get("function"), str):
+        raise TypeError(
+            f'{name} must be a URL, or a mapping like {{"function": "index", "data": "4711"}}, not'
+            f" {value!r}"
+        )
+    table = dict(value)
+    if "data" in table:
+        data = encoded("the data of a callback", table.pop("data"))
+        table |= content("data", data, len(data))
+    return name, table
+
+
 _READERS: Final = {
     "delay_s": _seconds,
     "due": _due,
@@ -229,6 +256,7 @@ _READERS: Final = {
     "expires_s": _seconds,
     "key": _key,
     "labels": _labels,
+    "callback": _callback,
 }
 _PACKET_NAMES: Final = {"attempt_timeout_s": "timeout_s"}
 _USER_NAMES: Final = {"timeout_s": "attempt_timeout_s", "due_s": "due"}

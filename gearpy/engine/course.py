@@ -71,6 +71,7 @@ class Course:
         dispatch: Dispatch,
         archive: Archive,
         draw: Callable[[], float],
+        follow: Callable[[Job], None],
     ) -> None:
         self.jobs = Unfinished()
         self.totals = Totals()
@@ -84,6 +85,7 @@ class Course:
         self._dispatch = dispatch
         self._archive = archive
         self._draw = draw
+        self._follow = follow  # submits what follows a job that has ended
 
     # ---- before it runs
 
@@ -335,9 +337,11 @@ class Course:
 
     def keep_output(self, job: Job, data: bytes) -> None:
         """The worker sent a part of the result."""
-        policy = job.queue.policy
+        policy, life = job.queue.policy, job.life
         if policy is not None and policy.keep_s:
             self._archive.keep_output(job, life_of(job), data)
+        elif life is not None and life.callback is not None:
+            self._archive.keep_output(job, life, data)  # who is called back is told
 
     # ---- its end
 
@@ -419,8 +423,11 @@ class Course:
             for client, copies in watchers.items():
                 del client.watching[job]
                 client.port.job_ended(job, outcome, data, copies)
-        if queue.bound or job.life is not None:
+        life = job.life
+        if queue.bound or life is not None:
             self._dispatch.call(queue)
+        if life is not None and life.callback is not None:
+            self._follow(job)
 
     def _forget(self, job: Job, reason: str, error: bytes) -> None:
         """An ended job leaves the unfinished ones: for the archive, or for good."""
@@ -432,17 +439,22 @@ class Course:
                 del queue.uniques[key]
         if job.life is not None:
             self._no_expiry(job.life)
+            if job.life.callback is not None:
+                self._note_end(job, reason, error)
         policy = queue.policy
         if job.state is DEAD or (policy is not None and policy.keep_s):
-            life = life_of(job)
-            life.reason = reason
-            if error:
-                life.fail(error)
-            job.since_s = self._timers.now_s
+            self._note_end(job, reason, error)
             self._archive.add(job)
         elif job.ticket:
             self._stock.remove(job)
             self._journal.done(job)
+
+    def _note_end(self, job: Job, reason: str, error: bytes) -> None:
+        life = life_of(job)
+        life.reason = reason
+        if error:
+            life.fail(error)
+        job.since_s = self._timers.now_s
 
     def revive(self, job: Job) -> None:
         """A job that ended is to run once more, as if it had just been submitted.
@@ -516,6 +528,8 @@ class Course:
             job.queue.counters.failed += 1
         job.state = move[job.state]
         self._forget(job, reason, _SERVER_DOWN)
+        if job.life is not None and job.life.callback is not None:
+            self._follow(job)
 
     def _known(self, job: Job) -> None:
         self.jobs.add(job)
@@ -556,6 +570,7 @@ def take_options(job: Job, options: Options) -> None:
     life.policy = options.policy
     life.key = options.key
     life.labels = options.labels
+    life.callback = options.callback
 
 
 def allowed_attempts(job: Job, job_retries: int) -> int | None:

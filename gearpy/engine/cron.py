@@ -6,15 +6,14 @@ before it can fire: the server was down, or its clock was put forward.  ``missed
 becomes of it: ``once``, and the schedule fires for all that it missed together; or ``skip``.
 """
 
-import base64
-import binascii
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Protocol, final, get_args
+from typing import Final, Literal, NamedTuple, Protocol, final, get_args
 
 from gearpy.engine.options import read_options
+from gearpy.engine.payloads import payload_table, read_name, read_payload
 from gearpy.engine.policy import refusal, shown
 from gearpy.engine.ports import Journal
 from gearpy.engine.records import CronChange
@@ -119,9 +118,9 @@ def read_schedule(table: Mapping[str, object], ticks: Ticks) -> Schedule:
     schedule = Schedule(
         cron=_text("cron", said["cron"]),
         timezone=_text("timezone", said.get("timezone", "UTC")),
-        function=_name("function", said["function"]),
-        payload=_payload(said),
-        unique=_name("unique", said.get("unique", "")),
+        function=read_name("function", said["function"]),
+        payload=read_payload(said),
+        unique=read_name("unique", said.get("unique", "")),
         options=_json("options", options) if options else b"",
         missed=missed,
         overlap=overlap,
@@ -146,11 +145,7 @@ def schedule_table(schedule: Schedule) -> dict[str, object]:
         "missed": schedule.missed,
         "overlap": schedule.overlap,
     }
-    if schedule.payload:
-        try:
-            table["data"] = schedule.payload.decode()
-        except UnicodeDecodeError:
-            table["data_base64"] = base64.b64encode(schedule.payload).decode()
+    table |= payload_table(schedule.payload)
     if schedule.unique:
         table["unique"] = schedule.unique.decode("utf-8", "surrogateescape")
     if schedule.options:
@@ -407,26 +402,3 @@ def _text(field: str, value: object) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise refusal(field, value, "text")
     return value
-
-
-def _name(field: str, value: object) -> bytes:
-    if not isinstance(value, str):
-        raise refusal(field, value, "text")
-    try:
-        return value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise refusal(field, value, "text that can be written as UTF-8") from None
-
-
-def _payload(said: Mapping[str, Any]) -> bytes:
-    data, encoded = said.get("data"), said.get("data_base64")
-    if data is not None and encoded is not None:
-        raise InvalidArgument("data and data_base64 both say what the payload is; give one of them")
-    if encoded is None:
-        return _name("data", "" if data is None else data)
-    if not isinstance(encoded, str):
-        raise refusal("data_base64", encoded, "text in base64")
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise refusal("data_base64", encoded, "text in base64") from None

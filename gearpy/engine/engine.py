@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Final, Literal, final
 
 from gearpy.engine.archive import Archive
+from gearpy.engine.callbacks import Callback, Caller, Following, NoCaller
 from gearpy.engine.course import Course, allowed_attempts, function_is_kept, life_of
 from gearpy.engine.cron import Crontab, NoTicks, Schedule, ScheduleStatistics, Ticks
 from gearpy.engine.dispatch import Dispatch
@@ -20,6 +21,7 @@ from gearpy.engine.job import (
     RETRYING,
     STATUS,
     Job,
+    Key,
     Report,
     coalescing_key,
 )
@@ -71,7 +73,8 @@ class Engine:
     ``first_number`` is the number of the first handle: whoever starts an engine picks one that no
     earlier engine has reached.  ``draw`` gives numbers from 0 to 1 by chance, for jitter.  Payloads
     of journalled jobs beyond ``budget_bytes`` are left to the journal.  ``ticks`` reads cron
-    expressions; ``schedules`` are those of the settings.
+    expressions; ``schedules`` are those of the settings.  ``caller`` knows how URLs are told of
+    the ends of jobs.
 
     After each call of ``advance`` it must be called again at the time that it returns, or earlier.
     """
@@ -87,6 +90,7 @@ class Engine:
         budget_bytes: float = math.inf,
         ticks: Ticks | None = None,
         schedules: Mapping[str, Schedule] | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self.rules = rules or Rules()
         self.now_s = now_s
@@ -105,6 +109,7 @@ class Engine:
             self._dispatch,
             self._archive,
             draw,
+            self._follow,
         )
         self._course.next_number = first_number
         self.ticks: Ticks = ticks or NoTicks()
@@ -116,6 +121,9 @@ class Engine:
             self._is_unfinished,
             schedules or {},
         )
+        self._caller: Caller = caller or NoCaller()
+        self._restoring = False
+        self._owed: list[Job] = []  # that ended while the engine was restored, and have a callback
         self._mark = 0  # what the journal knows to be higher than all numbers
         self._jobs = self._course.jobs
         self._totals = self._course.totals
@@ -175,7 +183,8 @@ class Engine:
         """Takes a job, or joins the unfinished one with the same function and unique.
 
         ``client`` waits for its end; None submits in the background.  When a job is joined, what
-        the newcomer has else doesn't count, nor does the queue's limit.
+        the newcomer has else doesn't count, nor does the queue's limit; but another callback than
+        the job has is refused, for it would never be called.
 
         Raises ArgumentTooLarge, InvalidArgument, QueueFull, FunctionDraining, JournalFull,
         TooManyFunctions or ShuttingDown.
@@ -186,17 +195,36 @@ class Engine:
             check_unique(unique)
         if reducer:
             check_function(reducer)
+        callback = None if options is None else options.callback
+        if callback is not None and callback.url:
+            self._caller.check()
         queue = self._functions.get(function) or self._new_function(function)
         key = coalescing_key(unique, payload) if unique else None
         if key is not None:
             job = queue.uniques.get(key)
             if job is not None:
+                if callback is not None:
+                    _check_same(callback, job)
                 return self._join(job, client)
         if not queue.admits:
             queue.check_admission(priority)
         if client is None and (self.journal_full or len(payload) > self._journal.room_bytes):
             raise JournalFull
+        return self._accept(queue, client, unique, key, payload, priority, due_s, reducer, options)
 
+    def _accept(
+        self,
+        queue: FunctionQueue,
+        client: Client | None,
+        unique: bytes,
+        key: Key | None,
+        payload: bytes,
+        priority: Priority,
+        due_s: float,
+        reducer: bytes,
+        options: Options | None,
+    ) -> Job:
+        """Takes a new job, whatever limits say."""
         course = self._course
         number = course.next_number
         course.next_number = number + 1
@@ -244,6 +272,37 @@ class Engine:
             options,
         )
         return job.handle
+
+    def _follow(self, job: Job) -> None:
+        """A job with a callback has ended: what follows it was promised when it was taken, so no
+        limit counts, nor that the server is about to stop."""
+        if self._restoring:
+            self._owed.append(job)
+            return
+        following = self._following(job)
+        queue = self._functions.get(following.function)
+        if queue is None:
+            queue = self._restored_queue(following.function)
+            self._fit(queue)
+        self._accept(
+            queue,
+            None,
+            b"",
+            None,
+            following.payload,
+            Priority.NORMAL,
+            0.0,
+            b"",
+            following.options,
+        )
+
+    def _following(self, job: Job) -> Following:
+        assert job.life is not None, "a callback is a part of it"
+        callback = job.life.callback
+        assert callback is not None, "it has one"
+        if callback.url:
+            return self._caller.telling(callback.url, self.describe(job))
+        return Following(callback.function, callback.payload)
 
     def _is_unfinished(self, handle: bytes) -> bool:
         return self._jobs.get(handle) is not None
@@ -361,7 +420,7 @@ class Engine:
         job = self._held(worker, handle)
         if job is None:
             return False
-        if report is DATA and job.queue.policy is not None:
+        if report is DATA and (job.queue.policy is not None or job.life is not None):
             self._course.keep_output(job, data)
         _tell(job, report, data)
         return True
@@ -687,7 +746,12 @@ class Engine:
         restorer.restore(records)
         self._course.next_number = max(self._course.next_number, restorer.first_number)
         self._fit_all(self._functions.values(), restored=True)
+        self._restoring = True
         restorer.place()
+        self._restoring = False
+        for job in self._owed:  # behind all that were there before
+            self._follow(job)
+        self._owed.clear()
         self._crontab.settle()
         self._reserve()
         return restorer.refused
@@ -739,6 +803,14 @@ class Engine:
             raise TooManyFunctions(
                 f"this server knows {self.rules.functions_max:,} functions, and that is its limit"
             )
+
+
+def _check_same(callback: Callback, job: Job) -> None:
+    if job.life is None or job.life.callback != callback:
+        raise InvalidArgument(
+            "an unfinished job has the same unique and another callback, or none: this one would"
+            " never be called"
+        )
 
 
 def _tell(job: Job, report: Report, data: bytes) -> None:

@@ -4,6 +4,7 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Final, final
 
+from gearpy.engine.callbacks import Callback
 from gearpy.engine.statistics import AttemptStatistics, Usage
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Life:
     """The part of a job that most jobs do without."""
 
     __slots__ = (
+        "callback",
         "crashes",
         "error",
         "expire_s",
@@ -70,6 +72,7 @@ class Life:
         self.policy: Policy | None = None  # the same, as far as it is a policy
         self.key = b""
         self.labels: tuple[tuple[str, str], ...] = ()
+        self.callback: Callback | None = None  # what follows its end
         self.reducer = b""
         self.expire_s = 0.0  # not to be started after this; 0: never mind
         self.expiry: Timer | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from gearpy.engine.callbacks import Callback, callback_table, read_callback
 from gearpy.engine.policy import (
     SECONDS_MAX,
     Policy,
@@ -50,6 +51,7 @@ class Options:
     policy: Policy | None = None
     key: bytes = b""
     labels: Labels = ()
+    callback: Callback | None = None
     text: bytes = b""
 
 
@@ -104,6 +106,8 @@ def _kept_text(options: Options) -> bytes:
         table["key"] = options.key.decode("utf-8", "surrogateescape")
     if options.labels:
         table["labels"] = dict(options.labels)
+    if options.callback:
+        table["callback"] = callback_table(options.callback)
     # In ASCII: a key may hold bytes that are no UTF-8, and what is kept is for people to read.
     return json.dumps(table, sort_keys=True, separators=(",", ":")).encode() if table else b""
 
@@ -203,6 +207,7 @@ _READERS: Final[dict[str, Reader]] = {
     "delay_s": number(0, SECONDS_MAX, "a number of seconds"),
     "key": _read_key,
     "labels": _read_labels,
+    "callback": read_callback,
 }
 _NAMES: Final = (*_READERS, *POLICY_FIELDS)
-_KEPT: Final = ("key", "labels", *POLICY_FIELDS)
+_KEPT: Final = ("key", "labels", "callback", *POLICY_FIELDS)

@@ -447,7 +447,7 @@ _READERS: Final[dict[str, Reader]] = {
 
 PATTERNS_MAX: Final = 1_000  # of one origin
 
-Origin = Literal["file", "set"]
+Origin = Literal["own", "file", "set"]
 
 _SPECIAL: Final = re.compile(rb"[*?[]")
 _TOKEN: Final = re.compile(rb"\[!?\]?[^]]*\]|.", re.DOTALL)
@@ -491,17 +491,26 @@ def exactness(pattern: bytes) -> tuple[int, int, bytes]:
 
 @final
 class PolicyBook:
-    """Policies by function name or shell pattern, from the settings file and set by operators.
+    """Policies by function name or shell pattern: the server's own, those of the settings file, and
+    those that operators set.
 
     What is set for a pattern hides what the file says for the same pattern.  Several patterns that
     mean one function complete each other, the most exact one first.
     """
 
-    __slots__ = ("_file", "_matchers", "_merged", "_patterns", "_set")
+    __slots__ = ("_file", "_matchers", "_merged", "_own", "_patterns", "_set")
 
-    def __init__(self, from_file: Mapping[bytes, Policy] | None = None) -> None:
-        """Raises InvalidArgument for a pattern that can't be one, or if there are too many."""
-        self._file = dict(from_file or {})
+    def __init__(
+        self,
+        from_file: Mapping[bytes, Policy] | None = None,
+        own: Mapping[bytes, Policy] | None = None,
+    ) -> None:
+        """``own`` are the server's, where the file has none for the same pattern.
+
+        Raises InvalidArgument for a pattern that can't be one, or if there are too many.
+        """
+        self._own = frozenset(own or {}) - frozenset(from_file or {})
+        self._file = {**(own or {}), **(from_file or {})}
         self._set: dict[bytes, Policy] = {}
         self._matchers: dict[bytes, Callable[[bytes], bool]] = {}
         self._patterns: list[bytes] = []  # those that aren't plain names, the most exact first
@@ -553,7 +562,7 @@ class PolicyBook:
             if policy is not None:
                 yield pattern, "set", policy
             else:
-                yield pattern, "file", self._file[pattern]
+                yield pattern, "own" if pattern in self._own else "file", self._file[pattern]
 
     def _merge(self, patterns: tuple[bytes, ...]) -> Policy:
         merged = Policy()

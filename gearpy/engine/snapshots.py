@@ -49,6 +49,7 @@ def job_statistics(job: Job, job_retries: int) -> JobStatistics:
         worker="" if job.worker is None else job.worker.port.name,
         key=life.key,
         labels=life.labels,
+        callback=life.callback,
         reason=life.reason,
         error=life.error,
         payload=job.payload,

@@ -5,6 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final, NamedTuple, final
 
+from gearpy.engine.callbacks import Callback
 from gearpy.engine.job import JobState
 from gearpy.engine.policy import Policy
 from gearpy.priority import Priority
@@ -192,6 +193,7 @@ class JobStatistics:
     worker: str  # that holds it
     key: bytes
     labels: tuple[tuple[str, str], ...]
+    callback: Callback | None  # what follows its end
     reason: str
     error: bytes
     payload: bytes | None  # None: on disk only

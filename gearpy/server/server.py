@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final, final
 
 from gearpy.broker.broker import Broker, Facts, Limits
-from gearpy.engine.policy import PolicyBook
+from gearpy.broker.callbacks import SignedCaller
+from gearpy.engine.policy import Policy, PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import HistogramStatistics
+from gearpy.errands.orders import EXEC_FUNCTION, HTTP_FUNCTION
 from gearpy.errors import SettingError
 from gearpy.server import listeners, log
 from gearpy.server.clock import Clock, LocalCalendar, SystemClock, first_handle_number
@@ -40,6 +42,9 @@ logger = logging.getLogger("gearpy.server")
 
 EXIT_STOPPED: Final = 0
 EXIT_COMMIT_FAILED: Final = 3
+
+# So that the output of errands can be looked at for a while.
+ERRANDS: Final = {name.encode(): Policy(keep_s=3600.0) for name in (HTTP_FUNCTION, EXEC_FUNCTION)}
 
 _CLOSE_S: Final = 5.0  # how long connections get to take their last bytes
 _SPARE_DESCRIPTORS: Final = 32  # for listeners, the log, the event loop
@@ -141,11 +146,12 @@ class Server:
             holds=settings.durability == COMMIT,
             now_s=now_s,
             first_number=first_handle_number(now_s),
-            policies=PolicyBook(settings.policies),
+            policies=PolicyBook(settings.policies, ERRANDS),
             draw=random.random,
             budget_bytes=settings.memory_budget,
             ticks=CronTicks(),
             schedules=settings.schedules,
+            caller=SignedCaller(settings.callback_secret),
         )
         self._committer = (
             None

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
 from gearpy.address import PORT
+from gearpy.callbacks import secret_key
 from gearpy.engine.cron import Schedule
 from gearpy.engine.policy import Policy
 from gearpy.engine.rules import HANDLE_BYTES_MAX, TimeoutUnit
-from gearpy.errors import SettingError
+from gearpy.errors import InvalidArgument, SettingError
 from gearpy.server.tables import POLICIES, SCHEDULES, read_policies, read_schedules
 
 T = TypeVar("T")
@@ -143,6 +144,15 @@ def text(value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
         raise ValueError("text")
     return value
+
+
+def secret(value: Any) -> str:
+    """What nobody can guess."""
+    try:
+        secret_key(text(value))
+    except InvalidArgument as error:
+        raise ValueError(f"a secret: {error}") from None
+    return str(value)
 
 
 def texts(value: Any) -> tuple[str, ...]:
@@ -469,6 +479,14 @@ class Settings:
         "user.  Better in GEARPY_HTTP_TOKEN or the file: others can see a command line.",
         text,
         "TOKEN",
+    )
+    callback_secret: str = setting(
+        "",
+        "--callback-secret",
+        "What the callbacks of jobs are signed with; who receives them must know it, too.  Better "
+        "in GEARPY_CALLBACK_SECRET or the file: others can see a command line.",
+        secret,
+        "SECRET",
     )
     http_cert: str = setting(
         "",

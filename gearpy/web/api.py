@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from gearpy.broker.answers import content
 from gearpy.engine.job import UNFINISHED, JobState
 from gearpy.errors import JobNotFound
 from gearpy.protocol.codec import packed
+from gearpy.protocol.content import content
 from gearpy.web import models
 from gearpy.web.desk import Desk, Table
 from gearpy.web.events import MEDIA_TYPE as EVENT_STREAM
@@ -27,7 +27,7 @@ _Seconds = Annotated[float | None, Query(allow_inf_nan=False)]
 _Limit = Annotated[int | None, Query(description="How many, at most.")]
 _Offset = Annotated[int | None, Query(description="What an answer before had as next.")]
 
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
         "description": "Why that can't be done.",
         "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
@@ -47,7 +47,7 @@ def _said(**fields: object) -> Table:
 
 def api(desk: Desk) -> APIRouter:
     """All routes."""
-    router = APIRouter(prefix="/api", responses=_PROBLEMS)
+    router = APIRouter(prefix="/api", responses=PROBLEMS)
     _jobs(router, desk)
     _functions(router, desk)
     _schedules(router, desk)
@@ -204,6 +204,7 @@ def _functions(router: APIRouter, desk: Desk) -> None:
         attempts: int | None = None,
         timeout_s: _Seconds = None,
         expires_s: _Seconds = None,
+        callback: Annotated[str | None, Query(description="A URL; see the other way.")] = None,
         wait_s: Annotated[float | None, Query(gt=0, le=models.WAIT_S_MAX)] = None,
     ) -> Response:
         """Has a job done whose payload is the body of the request."""
@@ -214,6 +215,7 @@ def _functions(router: APIRouter, desk: Desk) -> None:
             attempts=attempts,
             timeout_s=timeout_s,
             expires_s=expires_s,
+            callback=callback,
             wait_s=wait_s,
         )
         return await _submit(desk, request, wishes, function, await request.body())

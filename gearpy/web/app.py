@@ -14,6 +14,7 @@ from gearpy.web.desk import Desk
 from gearpy.web.guard import Guard
 from gearpy.web.meter import Meter
 from gearpy.web.metrics import CONTENT_TYPE
+from gearpy.web.older import older
 from gearpy.web.page import page
 from gearpy.web.problems import tell_problems
 
@@ -34,6 +35,7 @@ def application(
     )
     tell_problems(app)
     app.include_router(api(desk))
+    app.include_router(older(desk))
     app.include_router(page(desk))
     app.mount("/static", StaticFiles(packages=[("gearpy.web", "static")]))
     _health(app, desk)

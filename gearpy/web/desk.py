@@ -1,7 +1,7 @@
 """The engine's verbs as coroutines: each returns once what it did is durable."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, final
@@ -89,6 +89,10 @@ class Desk:
         self._turns.begin()
         return self._engine.function(_name("function", name))
 
+    def handle(self, number: int) -> str:
+        """The handle that has this number."""
+        return f"{decoded(self._engine.rules.handle_prefix)}:{number}"
+
     def minutes(self, name: str) -> Minutes:
         """The last minutes of a function."""
         return self._history.of(_name("function", name))
@@ -134,6 +138,15 @@ class Desk:
         job = self._take(None, order)
         await self._durable(job.ticket)
         return decoded(job.handle)
+
+    async def submit_numbered(self, make: Callable[[int], Order]) -> int:
+        """Takes a background job that may hold its own number, and returns that number."""
+        self._turns.begin()
+        number = self._engine.next_number
+        job = self._take(None, make(number))
+        assert job.number == number, "nobody came in between"
+        await self._durable(job.ticket)
+        return number
 
     async def run(self, order: Order, wait_s: float, until: Awaitable[object]) -> Ended:
         """Takes a foreground job and waits for its end.

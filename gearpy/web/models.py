@@ -78,19 +78,40 @@ class PolicyTable(AttemptsPolicy):
     keep_bytes: int | None = Field(default=None, description="Of memory for these, in all.")
 
 
-class JobWishes(AttemptsPolicy):
-    """How one job is to be treated."""
+class Callback(_Request):
+    """A job that is submitted when another one has ended."""
+
+    function: str
+    data: str | None = Field(default=None, description="Its payload, if it is text.")
+    data_base64: str | None = Field(default=None, description="Its payload, whatever it is.")
+
+
+class JobOptions(AttemptsPolicy):
+    """How a job is to be treated."""
+
+    priority: PriorityName | None = Field(default=None, description="Normal, if it is not said.")
+    delay_s: float | None = Field(
+        default=None, description="Seconds from its submit to its first attempt."
+    )
+    key: str | None = Field(default=None, description="For the limit max_running_per_key.")
+    labels: dict[str, str] | None = Field(default=None, description="Names and texts for people.")
+    callback: str | Callback | None = Field(
+        default=None,
+        description="What follows its end, good or bad: a URL that is told how it ended, signed, or"
+        " another job.",
+    )
+
+
+class JobWishes(JobOptions):
+    """How one job is to be treated that is submitted now."""
 
     unique: str = Field(
         default="", description="Unfinished jobs of a function with one unique are one."
     )
-    priority: PriorityName = "normal"
-    delay_s: float | None = Field(
-        default=None, description="Seconds from now to its first attempt."
+    due_s: float | None = Field(
+        default=None,
+        description="When its first attempt may begin, in seconds since the epoch.",
     )
-    due_s: float | None = Field(default=None, description="The same, in seconds since the epoch.")
-    key: str | None = Field(default=None, description="For the limit max_running_per_key.")
-    labels: dict[str, str] | None = Field(default=None, description="Names and texts for people.")
     wait_s: float | None = Field(
         default=None,
         gt=0,
@@ -146,15 +167,6 @@ class Selection(_Request):
     younger_than_s: float | None = None
     limit: int | None = Field(default=None, description="How many, at most.")
     offset: int | None = Field(default=None, description="What an answer before had as next.")
-
-
-class JobOptions(AttemptsPolicy):
-    """How the jobs of a schedule are to be treated."""
-
-    priority: PriorityName | None = None
-    delay_s: float | None = None
-    key: str | None = None
-    labels: dict[str, str] | None = None
 
 
 class ScheduleTable(_Request):
@@ -231,6 +243,7 @@ class JobRow(BaseModel):
     worker: str | None = None
     key: str | None = None
     labels: dict[str, str] | None = None
+    callback: str | Callback | None = None
     reason: str | None = None
     error: str | None = None
     payload_bytes: int | None = None

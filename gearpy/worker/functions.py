@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, TypeVar, final
 
-from gearpy.errors import InvalidArgument
+from gearpy.errors import FailJob, InvalidArgument
 from gearpy.priority import Priority
 from gearpy.protocol.codec import decoded, encoded
 from gearpy.worker.core import Assignment
@@ -308,10 +308,14 @@ class JobTimeout(TimeoutError):
 
 
 def raised(job: Job, error: Exception) -> Raised:
-    """What the client is told of an exception, which is logged with its traceback."""
-    log.error(
-        "job %s: the function %r raised an exception", job.handle, job.function, exc_info=error
-    )
+    """What the client is told of an exception, which is logged with its traceback, unless the
+    function meant it so."""
+    if isinstance(error, FailJob):
+        log.info("job %s: %s failed: %s", job.handle, job.function, error)
+    else:
+        log.error(
+            "job %s: the function %r raised an exception", job.handle, job.function, exc_info=error
+        )
     return Raised(
         _describe(error).encode("utf-8", "backslashreplace"),
         "timeout" if isinstance(error, JobTimeout) else "exception",
@@ -375,7 +379,10 @@ def _encode_answer(answer: object) -> bytes:
 
 
 def _describe(error: Exception) -> str:
-    """Type and message, as the last line of a traceback has them."""
+    """Type and message, as the last line of a traceback has them; of what was meant so its sentence
+    only."""
+    if isinstance(error, FailJob):
+        return str(error)
     kind = TimeoutError if isinstance(error, JobTimeout) else type(error)
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):

@@ -16,8 +16,8 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
 from gearpy.address import Address, read_addresses
@@ -51,6 +51,7 @@ class Plan:
     life_s: float
     memory_bytes_max: int | None = None
     reload: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)  # beside what there is
 
 
 @final
@@ -142,7 +143,7 @@ class Supervisor:
                     *orders.command(),
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,  # what a terminal sends is for the supervisor
-                    env={**os.environ, "GEARPY_GROUP": self._plan.group},
+                    env={**os.environ, **self._plan.environment, "GEARPY_GROUP": self._plan.group},
                 )
             except OSError as error:
                 ours.close()

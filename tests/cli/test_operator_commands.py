@@ -402,7 +402,11 @@ def test_policies(tmp_path: Path) -> None:
         def show(*arguments: str) -> list[list[str]]:
             return rows(done("policy", "show", *arguments, server=address))
 
-        assert show()[1:] == [["image.*", "file", "attempts=2", "backoff=1,5"]]
+        assert show()[1:] == [
+            ["gearpy.exec", "own", "keep-s=3600"],
+            ["gearpy.http", "own", "keep-s=3600"],
+            ["image.*", "file", "attempts=2", "backoff=1,5"],
+        ]
         options = ("attempts=3", "retry-on=timeout,lost", "timeout-s=60")
         assert done("policy", "set", "image.*", *options, server=address) == (
             "image.*: attempts=3 retry-on=timeout,lost backoff=1,5 timeout-s=60\n"
@@ -424,7 +428,7 @@ def test_policies(tmp_path: Path) -> None:
         assert answer("policy", "set", "image.a", "--unset", server=address)["policy"] is None
         assert "nothing to take back" in failed("policy", "set", "x", "--unset", server=address)
         document = answer("policy", "show", server=address)
-        assert [row["origin"] for row in document["policies"]] == ["set"]
+        assert [row["origin"] for row in document["policies"]] == ["own", "own", "set"]
         assert answer("policy", "show", "mail", server=address)["policy"] is None
         assert done("policy", "show", "mail", server=address).startswith("No policy counts for ")
 

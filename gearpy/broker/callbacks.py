@@ -1,0 +1,67 @@
+"""Callbacks: the job that tells a URL how another one ended, signed."""
+
+import math
+from typing import Final, final
+
+from gearpy.callbacks import secret_key, signed
+from gearpy.engine.callbacks import Following
+from gearpy.engine.options import Options
+from gearpy.engine.policy import Exponential, Policy, policy_table
+from gearpy.engine.statistics import JobStatistics
+from gearpy.errands.orders import HTTP_FUNCTION, Request
+from gearpy.errors import InvalidArgument
+from gearpy.protocol.codec import decoded, packed
+from gearpy.protocol.content import content
+
+TEXT_BYTES_MAX: Final = 64 << 10  # of the result, and of the error
+
+# Ten attempts within some three hours; then it lies with the dead letters.
+RETRIES: Final = Policy(
+    attempts=10, backoff=Exponential(base_s=5.0, factor=3.0, cap_s=3600.0, jitter=0.1)
+)
+_OPTIONS: Final = Options(policy=RETRIES, text=packed(policy_table(RETRIES)))
+
+
+@final
+class SignedCaller:
+    """Tells URLs of the ends of jobs.  ``secret`` is what their receivers know, too; without one
+    nobody is promised a call, and what was promised before is told unsigned."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = secret_key(secret) if secret else b""
+
+    def check(self) -> None:
+        """Raises InvalidArgument if there is no secret."""
+        if not self._key:
+            raise InvalidArgument(
+                "this server calls no URLs back: it has no --callback-secret, and nobody could tell"
+                " its callbacks from forged ones"
+            )
+
+    def telling(self, url: str, job: JobStatistics) -> Following:
+        """A request for the workers of ``gearpy worker --http``."""
+        body = packed(_ended(job))
+        headers = {"content-type": "application/json"}
+        if self._key:
+            # A job that is run once more ends once more.
+            delivery = f"{decoded(job.handle)}/{job.since_s * 1000:.0f}"
+            headers |= signed(self._key, delivery, math.floor(job.since_s), body)
+        request = Request(url=url, method="POST", headers=headers, body=body)
+        return Following(HTTP_FUNCTION.encode(), request.payload(), _OPTIONS)
+
+
+def _ended(job: JobStatistics) -> dict[str, object]:
+    """What is told of a job.  Times are seconds since the epoch."""
+    return {
+        "handle": decoded(job.handle),
+        "function": decoded(job.function),
+        "unique": decoded(job.unique),
+        "state": job.state,
+        "reason": job.reason,
+        "attempts": job.attempts,
+        "labels": dict(job.labels),
+        "created_s": job.created_s,
+        "ended_s": job.since_s,
+        **content("error", job.error, TEXT_BYTES_MAX),
+        **content("result", job.result or b"", TEXT_BYTES_MAX),
+    }

@@ -1,0 +1,137 @@
+"""Where requests may go: hosts by name, and no addresses that only this network can reach.
+
+A name that a stranger owns may point to any address, an inner one included, and to another one a
+moment later.  So names are looked up once, each address is checked, and the connection is made to
+one that was.
+"""
+
+import asyncio
+import fnmatch
+import ipaddress
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, final
+
+from gearpy.errors import BadErrand, InvalidArgument
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Behind these prefixes stand addresses of the other kind of Internet, inner ones perhaps.
+_TRANSLATED: Final = (
+    ipaddress.IPv6Network("64:ff9b::/96"),  # RFC 6052
+    ipaddress.IPv6Network("64:ff9b:1::/48"),  # RFC 8215
+    ipaddress.IPv6Network("2002::/16"),  # RFC 3056
+    ipaddress.IPv6Network("2001::/32"),  # RFC 4380
+)
+_PATTERN: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:]+|[^\[]*:[^\]]*:.*?)(?::(?P<port>[0-9]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """What one --allow-host says: a name with * perhaps, or a network; and a port, or any."""
+
+    name: str
+    network: Network | None
+    port: int | None
+
+    def names(self, host: str, port: int) -> bool:
+        if self.port not in (None, port):
+            return False
+        if self.network is None:
+            return fnmatch.fnmatchcase(host, self.name)
+        address = _address(host)
+        return address is not None and address in self.network
+
+    def opens(self, host: str, address: Address) -> bool:
+        """Whether an address that is not everybody's may be meant by this name of it."""
+        if self.network is not None:
+            return address in self.network
+        return "*" not in self.name and "?" not in self.name and self.name == host
+
+
+@final
+class Hosts:
+    """The hosts that were allowed.
+
+    A pattern is a name like ``api.example.org`` or ``*.example.org``, an address or a network like
+    ``10.1.0.0/16``; ``:8080`` behind it allows this port only.  Addresses of inner networks, of
+    this machine and of neighbours are met only where a network names them, or a name without
+    ``*`` leads to them.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        """Raises InvalidArgument for what is no pattern."""
+        self._patterns = tuple(map(_read_pattern, patterns))
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """Where a host is that may be asked, in the order in which to try.
+
+        Raises BadErrand if it may not be asked, or if nobody knows where it is.
+        """
+        host = host.lower().rstrip(".")
+        named = [each for each in self._patterns if each.names(host, port)]
+        if not named:
+            raise BadErrand(
+                f"requests to {host}:{port} are not allowed here; this worker was not given an"
+                " --allow-host that names it"
+            )
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise BadErrand(f"nobody knows where {host} is: {error}") from None
+        addresses = list(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
+        for text in addresses:
+            address = ipaddress.ip_address(text)
+            if not _is_public(address) and not any(
+                each.opens(host, address) for each in self._patterns
+            ):
+                raise BadErrand(
+                    f"{host} is at {text}, which is not an address of the public Internet; where"
+                    f" that is meant, say --allow-host {host} or the network"
+                )
+        return addresses
+
+
+def _read_pattern(text: str) -> _Pattern:
+    try:
+        network: Network | None = ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        network = None
+    if network is not None:
+        return _Pattern(text, network, None)
+    found = _PATTERN.fullmatch(text)
+    if found is None or not re.fullmatch(r"[\w.*?\-\[\]:/]+", text):
+        raise InvalidArgument(
+            f"{text!r} is no host: write example.org, *.example.org, 10.1.0.0/16 or localhost:8080"
+        )
+    host, port = found["host"], found["port"]
+    if port is not None and not 0 < int(port) < 65536:
+        raise InvalidArgument(f"{text!r} has no port from 1 to 65535")
+    try:
+        network = ipaddress.ip_network(host.strip("[]"), strict=False)
+    except ValueError:
+        network = None
+        if "/" in host or "[" in host or ":" in host:
+            raise InvalidArgument(f"{text!r} is no host, and no network of addresses") from None
+    return _Pattern(host.lower().rstrip("."), network, None if port is None else int(port))
+
+
+def _address(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _is_public(address: Address) -> bool:
+    """Whether it means the same machine wherever it is asked for."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return _is_public(address.ipv4_mapped)
+        if any(address in each for each in _TRANSLATED):
+            return False
+    return address.is_global and not address.is_multicast

@@ -1,0 +1,285 @@
+"""What follows the end of a job: another job, exactly once, whatever the end was."""
+
+import pytest
+
+from gearpy.engine.callbacks import (
+    Callback,
+    Following,
+    callback_table,
+    read_callback,
+)
+from gearpy.engine.engine import Engine
+from gearpy.engine.job import DATA, Job
+from gearpy.engine.options import kept_options, read_options
+from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.rules import Rules
+from gearpy.engine.statistics import JobStatistics
+from gearpy.errors import InvalidArgument
+
+from .journals import KeptJournal
+from .recorders import ClientRecorder, WorkerRecorder, able
+
+URL = "https://example.org/done"
+TO_URL = b'{"callback": "https://example.org/done"}'
+TO_JOB = b'{"callback": {"function": "next", "data": "4711"}}'
+
+
+class Recorder:
+    """A caller that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[JobStatistics] = []
+
+    def check(self) -> None:
+        pass
+
+    def telling(self, url: str, job: JobStatistics) -> Following:
+        assert url == URL
+        self.told.append(job)
+        return Following(b"call", job.state.encode())
+
+
+def new_engine(journal: KeptJournal | None = None, **policy: Policy) -> tuple[Engine, Recorder]:
+    caller = Recorder()
+    book = PolicyBook({name.encode(): each for name, each in policy.items()})
+    engine = Engine(Rules(job_retries=1), journal, policies=book, caller=caller)
+    return engine, caller
+
+
+def submit(engine: Engine, asked: bytes = TO_URL, unique: bytes = b"") -> Job:
+    return engine.submit(None, b"f", unique, b"x", options=read_options(asked))
+
+
+def queued(engine: Engine, function: bytes) -> list[bytes | None]:
+    return [job.payload for job in engine.peek(function, 10)]
+
+
+# ---- ends
+
+
+def run(engine: Engine, worker: WorkerRecorder, job: Job) -> None:
+    assert engine.grab(worker.worker) is job
+
+
+def test_a_completed_job_is_told_with_all_that_it_gave() -> None:
+    engine, caller = new_engine()
+    worker = able(engine, b"f")
+    job = submit(engine)
+    run(engine, worker, job)
+    engine.report(worker.worker, job.handle, DATA, b"one, ")
+    assert not queued(engine, b"call")
+    engine.advance(5.0)
+    engine.complete(worker.worker, job.handle, b"two")
+    assert queued(engine, b"call") == [b"completed"]
+    (told,) = caller.told
+    assert (told.handle, told.result, told.since_s) == (job.handle, b"one, two", 5.0)
+    assert engine.statistics().kept == 0, "nothing says that it is kept"
+
+
+def test_a_failed_job_is_told_with_its_error() -> None:
+    engine, caller = new_engine()
+    worker = able(engine, b"f")
+    job = submit(engine)
+    run(engine, worker, job)
+    engine.exception(worker.worker, job.handle, b"no such photo")
+    assert queued(engine, b"call") == [b"failed"]
+    assert (caller.told[0].error, caller.told[0].reason) == (b"no such photo", "exception")
+
+
+def test_only_the_last_attempt_is_told_and_without_what_earlier_ones_gave() -> None:
+    engine, caller = new_engine(f=Policy(attempts=2, backoff=Delays()))
+    worker = able(engine, b"f")
+    job = submit(engine)
+    for said in (b"first", b"second"):
+        run(engine, worker, job)
+        engine.report(worker.worker, job.handle, DATA, said)
+        engine.fail(worker.worker, job.handle)
+    assert queued(engine, b"call") == [b"dead"]
+    assert (caller.told[0].attempts, caller.told[0].result) == (2, b"second")
+
+
+def test_a_dead_letter_that_is_run_once_more_ends_once_more() -> None:
+    engine, _ = new_engine(f=Policy(attempts=1))
+    worker = able(engine, b"f")
+    job = submit(engine)
+    run(engine, worker, job)
+    engine.fail(worker.worker, job.handle)
+    assert engine.retry(job.handle)
+    run(engine, worker, job)
+    engine.complete(worker.worker, job.handle, b"")
+    assert queued(engine, b"call") == [b"dead", b"completed"]
+
+
+def test_a_cancelled_job_is_told() -> None:
+    engine, _ = new_engine()
+    engine.cancel(submit(engine).handle)
+    assert queued(engine, b"call") == [b"cancelled"]
+
+
+def test_a_job_that_expired_is_told() -> None:
+    engine, _ = new_engine()
+    submit(engine, b'{"callback": "https://example.org/done", "expires_s": 5}')
+    engine.advance(5.0)
+    assert queued(engine, b"call") == [b"expired"]
+
+
+def test_a_job_that_is_lost_too_often_is_told() -> None:
+    engine, _ = new_engine()
+    job = submit(engine)
+    for _ in range(2):
+        worker = able(engine, b"f")
+        run(engine, worker, job)
+        engine.lose(worker.worker)
+    assert queued(engine, b"call") == [b"failed"]
+
+
+def test_a_foreground_job_that_nobody_waits_for_any_more_is_told() -> None:
+    engine, _ = new_engine()
+    client = ClientRecorder()
+    engine.submit(client.client, b"f", b"", b"x", options=read_options(TO_URL))
+    engine.leave(client.client)
+    assert queued(engine, b"call") == [b"cancelled"]
+
+
+# ---- what follows
+
+
+def test_another_job_follows_as_it_was_ordered() -> None:
+    engine, caller = new_engine()
+    engine.cancel(submit(engine, TO_JOB).handle)
+    assert queued(engine, b"next") == [b"4711"]
+    assert not caller.told
+
+
+def test_who_can_do_what_follows_is_woken() -> None:
+    engine, _ = new_engine()
+    worker = able(engine, b"next")
+    engine.sleep(worker.worker)
+    engine.cancel(submit(engine, TO_JOB).handle)
+    assert worker.wakes == 1
+
+
+def test_no_limit_stands_against_what_was_promised() -> None:
+    engine, _ = new_engine(next=Policy(max_queue=1))
+    jobs = [submit(engine, TO_JOB) for _ in range(3)]
+    engine.steer(b"next", paused=False, draining=True)
+    engine.journal_full = True
+    engine.drain()
+    for job in jobs:
+        engine.cancel(job.handle)
+    assert queued(engine, b"next") == [b"4711"] * 3
+
+
+def test_what_follows_has_the_policy_of_its_function() -> None:
+    engine, _ = new_engine(next=Policy(delay_s=9.0))
+    engine.cancel(submit(engine, TO_JOB).handle)
+    found = engine.function(b"next")
+    assert found is not None
+    assert sum(found.delayed) == 1
+
+
+# ---- who joins
+
+
+def test_who_joins_with_the_same_callback_is_welcome() -> None:
+    engine, _ = new_engine()
+    job = submit(engine, unique=b"u")
+    assert submit(engine, unique=b"u") is job
+    assert submit(engine, b"", unique=b"u") is job
+    engine.cancel(job.handle)
+    assert queued(engine, b"call") == [b"cancelled"]
+
+
+@pytest.mark.parametrize("first", [b"", TO_JOB], ids=["none", "another"])
+def test_who_joins_with_another_callback_hears_that_it_would_not_be_called(first: bytes) -> None:
+    engine, _ = new_engine()
+    submit(engine, first, unique=b"u")
+    with pytest.raises(InvalidArgument, match="never be called"):
+        submit(engine, TO_URL, unique=b"u")
+
+
+def test_an_engine_that_can_call_nobody_says_so() -> None:
+    with pytest.raises(InvalidArgument, match="calls URLs"):
+        submit(Engine())
+    assert submit(Engine(), TO_JOB)
+
+
+# ---- restarts
+
+
+def restarted(journal: KeptJournal, now_s: float = 9.0) -> tuple[Engine, Recorder]:
+    caller = Recorder()
+    engine = Engine(Rules(job_retries=0), journal, now_s, caller=caller)
+    assert not engine.restore(list(journal.records()))
+    return engine, caller
+
+
+def test_a_restart_forgets_no_callback() -> None:
+    journal = KeptJournal()
+    engine, _ = new_engine(journal)
+    job = submit(engine)
+    engine, _ = restarted(journal)
+    assert engine.cancel(job.handle)
+    assert queued(engine, b"call") == [b"cancelled"]
+    engine, _ = restarted(journal)
+    assert queued(engine, b"call") == [b"cancelled"], "the one and the other are journalled"
+    assert not engine.find(job.handle)
+
+
+def test_a_job_that_the_restart_itself_ends_is_told_behind_those_that_waited() -> None:
+    journal = KeptJournal()
+    engine, _ = new_engine(journal)
+    worker = able(engine, b"f")
+    run(engine, worker, submit(engine))
+    engine.submit(None, b"call", b"", b"an earlier one")
+    engine, caller = restarted(journal)
+    assert queued(engine, b"call") == [b"an earlier one", b"failed"]
+    assert (caller.told[0].reason, caller.told[0].since_s) == ("lost too often", 9.0)
+    engine, _ = restarted(journal)
+    assert queued(engine, b"call") == [b"an earlier one", b"failed"], "once"
+
+
+# ---- what stands in the options
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [Callback(URL), Callback(function=b"f"), Callback(function=b"\xff", payload=b"\xff\0")],
+)
+def test_a_callback_is_kept_as_it_was_said(callback: Callback) -> None:
+    assert read_callback("callback", callback_table(callback)) == callback
+
+
+def test_options_keep_it() -> None:
+    for asked in (TO_URL, TO_JOB):
+        options = read_options(asked)
+        assert options.callback is not None
+        assert kept_options(options.text).callback == options.callback
+
+
+@pytest.mark.parametrize(
+    ("callback", "says"),
+    [
+        ("", "a URL"),
+        ("example.org", "a URL like"),
+        ("ftp://example.org/", "a URL like"),
+        ("http:///path", "a URL like"),
+        ("http://[::1/", "no URL"),
+        ("http://a:99999/", "no URL"),
+        ("http://ann:secret@example.org/", "password"),
+        ("http://example.org/a b", "without spaces"),
+        ("http://example.org/\n", "without spaces"),
+        ("http://ex\u00e4mple.org/", "ASCII"),
+        ("http://example.org/" + "x" * 2000, "at most 2,000"),
+        (7, "a URL, or an object"),
+        ({}, "needs the field function"),
+        ({"function": 7}, "text"),
+        ({"function": "f\n"}, "control characters"),
+        ({"function": "f", "data": "x", "data_base64": "eA=="}, "give one of them"),
+        ({"function": "f", "data_base64": "?"}, "base64"),
+        ({"function": "f", "url": "x"}, "no field 'url'"),
+    ],
+)
+def test_what_is_no_callback_is_refused(callback: object, says: str) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        read_callback("callback", callback)
