@@ -18,7 +18,7 @@ install: .venv/installed  ## .venv with gearpy-server, gearpy and what the tests
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "this Python can't make virtual environments: install the Debian package python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[web,examples,dev,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[web,http,otel,examples,dev,bench]'
 	@touch $@
 
 # Sources that changed are compiled again; what was compiled before them must not run meanwhile.

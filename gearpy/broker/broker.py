@@ -15,7 +15,7 @@ from gearpy.engine.callbacks import Caller
 from gearpy.engine.cron import Schedule, Ticks
 from gearpy.engine.engine import Engine
 from gearpy.engine.policy import PolicyBook
-from gearpy.engine.ports import NoJournal
+from gearpy.engine.ports import NoJournal, Observer
 from gearpy.engine.rules import Rules, TimeoutUnit
 from gearpy.engine.schedule import Calendar, UtcCalendar
 from gearpy.engine.statistics import EngineStatistics
@@ -80,6 +80,7 @@ class Broker:
         ticks: Ticks | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         caller: Caller | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """``now_s`` and what stands behind it are the engine's.
 
@@ -102,6 +103,7 @@ class Broker:
             ticks,
             schedules,
             caller,
+            observer,
         )
         self.operator = Operator(self)
         self.operations = Operations(self)

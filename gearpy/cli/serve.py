@@ -5,7 +5,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -24,6 +24,9 @@ from gearpy.server.settings import (
 )
 from gearpy.stores.sqlite import SqliteStore
 from gearpy.version import version_and_form
+
+if TYPE_CHECKING:
+    from gearpy.tracing.server import Spans
 
 EXIT_CANNOT_LISTEN: Final = 1
 EXIT_BAD_SETTING: Final = 2
@@ -103,8 +106,26 @@ async def _serve(settings: Settings, report: "_Report") -> int:
     store = None
     if settings.journal_file:
         store = SqliteStore(settings.journal_file, synced=settings.durability != NONE)
-    server = Server(settings, store, serve_http=_http() if settings.http else None)
-    return await server.run(report.started)
+    spans = _spans(settings.otlp) if settings.otlp else None
+    serve_http = _http() if settings.http else None
+    server = Server(settings, store, serve_http=serve_http, observer=spans)
+    try:
+        return await server.run(report.started)
+    finally:
+        if spans is not None:
+            spans.close()
+
+
+def _spans(url: str) -> "Spans":
+    """Imports what tracing takes.  Raises SettingError if it is not there."""
+    try:
+        from gearpy.tracing.server import Spans
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"--otlp takes what gearpy[otel] brings, and there is no {error.name}:"
+            " pip install 'gearpy[otel]'"
+        ) from None
+    return Spans(url)
 
 
 def _http() -> ServeBeside:

@@ -71,7 +71,7 @@ class Course:
         dispatch: Dispatch,
         archive: Archive,
         draw: Callable[[], float],
-        follow: Callable[[Job], None],
+        ended: Callable[[Job], None],
     ) -> None:
         self.jobs = Unfinished()
         self.totals = Totals()
@@ -85,7 +85,7 @@ class Course:
         self._dispatch = dispatch
         self._archive = archive
         self._draw = draw
-        self._follow = follow  # submits what follows a job that has ended
+        self._ended = ended  # to be told of jobs that have a callback, or labels
 
     # ---- before it runs
 
@@ -179,6 +179,7 @@ class Course:
                 timeout_s = min(timeout_s or policy.timeout_s, policy.timeout_s)
             life_of(job).log.append(Attempt(job.attempts, now_s, worker.port.name))
         if job.life is not None:
+            job.life.started_s = now_s
             self._no_expiry(job.life)
         if timeout_s:
             job.timer = self._timers.set(now_s + timeout_s, self._time_out, job)
@@ -426,8 +427,8 @@ class Course:
         life = job.life
         if queue.bound or life is not None:
             self._dispatch.call(queue)
-        if life is not None and life.callback is not None:
-            self._follow(job)
+        if life is not None and (life.callback is not None or life.labels):
+            self._ended(job)
 
     def _forget(self, job: Job, reason: str, error: bytes) -> None:
         """An ended job leaves the unfinished ones: for the archive, or for good."""
@@ -439,7 +440,7 @@ class Course:
                 del queue.uniques[key]
         if job.life is not None:
             self._no_expiry(job.life)
-            if job.life.callback is not None:
+            if job.life.callback is not None or job.life.labels:
                 self._note_end(job, reason, error)
         policy = queue.policy
         if job.state is DEAD or (policy is not None and policy.keep_s):
@@ -528,8 +529,8 @@ class Course:
             job.queue.counters.failed += 1
         job.state = move[job.state]
         self._forget(job, reason, _SERVER_DOWN)
-        if job.life is not None and job.life.callback is not None:
-            self._follow(job)
+        if job.life is not None and (job.life.callback is not None or job.life.labels):
+            self._ended(job)
 
     def _known(self, job: Job) -> None:
         self.jobs.add(job)

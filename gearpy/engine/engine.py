@@ -29,7 +29,7 @@ from gearpy.engine.ledger import Restorer, policy_change
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.policy import Cause, Policy, PolicyBook, matcher
-from gearpy.engine.ports import Journal, NoJournal
+from gearpy.engine.ports import Journal, NoJournal, Observer
 from gearpy.engine.queue import UNLIMITED, FunctionQueue, Maxqueue
 from gearpy.engine.records import FunctionChange, Mark, Record
 from gearpy.engine.rules import Rules, check_function, check_unique
@@ -74,7 +74,7 @@ class Engine:
     earlier engine has reached.  ``draw`` gives numbers from 0 to 1 by chance, for jitter.  Payloads
     of journalled jobs beyond ``budget_bytes`` are left to the journal.  ``ticks`` reads cron
     expressions; ``schedules`` are those of the settings.  ``caller`` knows how URLs are told of
-    the ends of jobs.
+    the ends of jobs.  ``observer`` hears of the ends of jobs that have labels.
 
     After each call of ``advance`` it must be called again at the time that it returns, or earlier.
     """
@@ -91,6 +91,7 @@ class Engine:
         ticks: Ticks | None = None,
         schedules: Mapping[str, Schedule] | None = None,
         caller: Caller | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.rules = rules or Rules()
         self.now_s = now_s
@@ -109,7 +110,7 @@ class Engine:
             self._dispatch,
             self._archive,
             draw,
-            self._follow,
+            self._ended,
         )
         self._course.next_number = first_number
         self.ticks: Ticks = ticks or NoTicks()
@@ -122,6 +123,7 @@ class Engine:
             schedules or {},
         )
         self._caller: Caller = caller or NoCaller()
+        self._observer = observer
         self._restoring = False
         self._owed: list[Job] = []  # that ended while the engine was restored, and have a callback
         self._mark = 0  # what the journal knows to be higher than all numbers
@@ -273,12 +275,22 @@ class Engine:
         )
         return job.handle
 
-    def _follow(self, job: Job) -> None:
-        """A job with a callback has ended: what follows it was promised when it was taken, so no
-        limit counts, nor that the server is about to stop."""
+    def _ended(self, job: Job) -> None:
+        """A job with a callback or labels has ended."""
+        life = job.life
+        assert life is not None, "they are a part of it"
+        if life.labels and self._observer is not None:
+            self._observer.ended(self.describe(job))
+        if life.callback is None:
+            return
         if self._restoring:
             self._owed.append(job)
-            return
+        else:
+            self._follow(job)
+
+    def _follow(self, job: Job) -> None:
+        """What follows a job was promised when it was taken: no limit counts, nor that the server is
+        about to stop."""
         following = self._following(job)
         queue = self._functions.get(following.function)
         if queue is None:

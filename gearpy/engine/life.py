@@ -64,6 +64,7 @@ class Life:
         "policy",
         "reason",
         "reducer",
+        "started_s",
         "text",
     )
 
@@ -76,6 +77,7 @@ class Life:
         self.reducer = b""
         self.expire_s = 0.0  # not to be started after this; 0: never mind
         self.expiry: Timer | None = None
+        self.started_s = 0.0  # its last attempt
         self.parked = False  # waits for the end of another job with its key
         self.place = 0  # in its queue, once it is not where its number puts it
         self.crashes = 0  # workers that went away with it, in a row

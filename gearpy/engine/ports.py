@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from gearpy.engine.job import Job, Outcome, Report
     from gearpy.engine.records import Note
+    from gearpy.engine.statistics import JobStatistics
 
 
 class Watcher(Protocol):
@@ -38,6 +39,13 @@ class Sleeper(Protocol):
 
     def job_cancelled(self, job: "Job") -> None:
         """The job that you hold was cancelled: what becomes of it does not matter any more."""
+
+
+class Observer(Protocol):
+    """Somebody who follows what becomes of jobs that carry labels."""
+
+    def ended(self, job: "JobStatistics") -> None:
+        """Such a job has ended."""
 
 
 class Journal(Protocol):

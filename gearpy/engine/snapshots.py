@@ -44,6 +44,7 @@ def job_statistics(job: Job, job_retries: int) -> JobStatistics:
         text=life.text,
         created_s=job.created_s,
         since_s=job.since_s,
+        started_s=life.log[-1].started_s if life.log else life.started_s,
         due_s=job.due_s,
         expire_s=life.expire_s,
         worker="" if job.worker is None else job.worker.port.name,

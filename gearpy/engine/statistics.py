@@ -188,6 +188,7 @@ class JobStatistics:
     text: str  # what its worker says beside that
     created_s: float
     since_s: float  # in this state
+    started_s: float  # the last attempt, of a job that has options or a policy
     due_s: float
     expire_s: float
     worker: str  # that holds it

@@ -6,11 +6,13 @@ import logging
 import os
 import re
 import socket
+import ssl
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, NoReturn, cast
 
+from gearpy.address import reason_of
 from gearpy.errors import CannotListen, SettingError
 from gearpy.server.connection import Connection
 from gearpy.server.settings import Settings
@@ -25,11 +27,13 @@ _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class Listener(NamedTuple):
-    """A bound socket, where it listens, and the file to remove when it stops."""
+    """A bound socket, where it listens, the file to remove when it stops, and what TLS takes that
+    is spoken on it."""
 
     sock: socket.socket
     address: str
     path: str | None = None
+    tls: ssl.SSLContext | None = None
 
     async def serve(self, accept: Callable[[], Connection], backlog: int) -> asyncio.AbstractServer:
         """Hands each new socket to a new connection."""
@@ -78,8 +82,36 @@ def bind(settings: Settings) -> list[Listener]:
 
 
 def bind_http(settings: Settings) -> list[Listener]:
-    """Binds the address of ``--http``.  Raises CannotListen, with nothing left bound."""
-    return _bind_tcp(*read_http_address(settings.http), settings)
+    """Binds the address of ``--http``, with the certificate for it, if there is one: who gives up
+    root later on could not read its key any more.
+
+    Raises CannotListen, with nothing left bound, or SettingError for a certificate or a key that
+    is no good.
+    """
+    tls = _tls(settings.http_cert, settings.http_key) if settings.http_cert else None
+    host, port = read_http_address(settings.http)
+    return [listener._replace(tls=tls) for listener in _bind_tcp(host, port, settings)]
+
+
+def _tls(cert: str, key: str) -> ssl.SSLContext:
+    """A server's TLS with the certificate in the file ``cert``; without ``key`` its key is there,
+    too.  Raises SettingError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+
+    def refuse() -> NoReturn:
+        raise SettingError(
+            f"--http-key: the key in {key or cert} has a passphrase, and a server has nobody to ask"
+            " for it; give it a key without one, which only its user may read"
+        )
+
+    try:
+        context.load_cert_chain(cert, key or None, password=refuse)
+    except OSError as error:  # which an SSLError is, too
+        raise SettingError(
+            f"--http-cert and --http-key: {reason_of(error)}; there must be a certificate in {cert}"
+            f" and its key in {key or cert}, in PEM form"
+        ) from None
+    return context
 
 
 def read_http_address(address: str) -> tuple[str, int]:

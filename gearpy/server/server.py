@@ -16,6 +16,7 @@ from typing import Final, final
 from gearpy.broker.broker import Broker, Facts, Limits
 from gearpy.broker.callbacks import SignedCaller
 from gearpy.engine.policy import Policy, PolicyBook
+from gearpy.engine.ports import Observer
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import HistogramStatistics
 from gearpy.errands.orders import EXEC_FUNCTION, HTTP_FUNCTION
@@ -95,7 +96,8 @@ class Server:
     jobs are kept in memory only.  Make it inside the event loop and use it once:
     ``await Server(settings).run()``.
 
-    ``serve_http`` serves on the address of the setting ``http``, if there is one.
+    ``serve_http`` serves on the address of the setting ``http``, if there is one.  ``observer``
+    hears of jobs that have labels when they end.
 
     ``embedded`` is for a process that does other things, too: its signals and limits are left as
     they are.
@@ -108,6 +110,7 @@ class Server:
         clock: Clock | None = None,
         *,
         serve_http: ServeBeside | None = None,
+        observer: Observer | None = None,
         embedded: bool = False,
     ) -> None:
         self.settings = settings
@@ -152,6 +155,7 @@ class Server:
             ticks=CronTicks(),
             schedules=settings.schedules,
             caller=SignedCaller(settings.callback_secret),
+            observer=observer,
         )
         self._committer = (
             None

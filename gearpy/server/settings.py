@@ -205,6 +205,13 @@ def http_address(value: Any) -> str:
     return str(value)
 
 
+def http_url(value: Any) -> str:
+    """A URL of HTTP."""
+    if not re.fullmatch(r"https?://[!-~]+", str(value)):
+        raise ValueError("a URL like http://localhost:4318")
+    return str(value)
+
+
 HTTP_CONNECTIONS_MAX: Final = 256  # at a time
 
 COMMIT: Final = "commit"
@@ -464,6 +471,14 @@ class Settings:
         "FORM",
     )
 
+    otlp: str = setting(
+        "",
+        "--otlp",
+        "Tell this OpenTelemetry collector (OTLP over HTTP, like http://localhost:4318) what "
+        "became of jobs that carry a trace.  Takes what gearpy[otel] brings.",
+        http_url,
+        "URL",
+    )
     http: str = setting(
         "",
         "--http",

@@ -1,5 +1,7 @@
 """The routes of the API: each reads a request, asks the desk once, and answers."""
 
+import re
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -9,11 +11,12 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from gearpy.engine.job import UNFINISHED, JobState
+from gearpy.engine.options import LABELS_MAX
 from gearpy.errors import JobNotFound
 from gearpy.protocol.codec import packed
 from gearpy.protocol.content import content
 from gearpy.web import models
-from gearpy.web.desk import Desk, Table
+from gearpy.web.desk import Desk, Order, Table
 from gearpy.web.events import MEDIA_TYPE as EVENT_STREAM
 from gearpy.web.events import Seen, Streams
 from gearpy.web.problems import MEDIA_TYPE, Problem
@@ -26,6 +29,9 @@ _Age = Annotated[
 _Seconds = Annotated[float | None, Query(allow_inf_nan=False)]
 _Limit = Annotated[int | None, Query(description="How many, at most.")]
 _Offset = Annotated[int | None, Query(description="What an answer before had as next.")]
+
+_TRACE: Final = "traceparent"
+_TRACE_FORM: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,100}")
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
@@ -61,10 +67,19 @@ async def _gone(request: Request) -> None:
         pass
 
 
+def _in_trace(request: Request, order: Order) -> Order:
+    """The job, with the trace of the request that submits it (W3C Trace Context), if it has one."""
+    trace = request.headers.get(_TRACE, "")
+    labels = order.options.get("labels") or {}
+    if not _TRACE_FORM.fullmatch(trace) or _TRACE in labels or len(labels) >= LABELS_MAX:
+        return order
+    return replace(order, options={**order.options, "labels": {**labels, _TRACE: trace}})
+
+
 async def _submit(
     desk: Desk, request: Request, wishes: models.JobWishes, function: str, data: bytes
 ) -> Response:
-    order = wishes.order(function, data)
+    order = _in_trace(request, wishes.order(function, data))
     if wishes.wait_s is None:
         handle = await desk.submit(order)
         location = f"/api/jobs/{quote(handle, safe=':')}"

@@ -54,6 +54,7 @@ def test_every_setting_can_be_a_variable() -> None:
         "unix": "/tmp/x",
         "http": "[::1]:4780",
         "user": "x",
+        "otlp": "http://localhost:4318",
         "callback_secret": "sixteen bytes or more",
     }
     environment = {variable_of(name): values.get(name, "1") for name in FIELDS}

@@ -1,0 +1,1 @@
+"""Traces, from the submit through the server to the worker."""
