@@ -461,7 +461,8 @@ def test_options_are_those_of_the_code(document: str) -> None:
 
 EVERYTHING: Final = (
     b'{"background": true, "delay_s": 1, "attempts": 2, "retry_on": ["fail", "exception"],'
-    b' "backoff": [9], "timeout_s": 5, "expires_s": 99, "key": "k", "labels": {"a": "b"}}'
+    b' "backoff": [9], "timeout_s": 5, "expires_s": 99, "key": "k", "labels": {"a": "b"},'
+    b' "callback": {"function": "g"}}'
 )
 
 

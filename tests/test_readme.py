@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+from gearpy import Worker
 from gearpy.cli.main import gearpy
 from gearpy.client import Client
 from gearpy.engine.policy import FIELDS as POLICY_FIELDS
@@ -22,6 +23,7 @@ from gearpy.testing.process import ServerProcess
 README = Path(__file__).parents[1] / "README.md"
 BEGIN = "<!-- settings: begin (made by: python -m tests.test_readme --write) -->\n"
 END = "<!-- settings: end -->\n"
+GEARPY = (sys.executable, "-m", "gearpy.cli.main")
 
 
 def table() -> str:
@@ -64,6 +66,9 @@ NAMES = (
     "shop_worker.py",
     "test_later.py",
     "later.py",
+    "called_back.py",
+    "receiver.py",
+    "in_trace.py",
 )
 
 
@@ -76,7 +81,7 @@ def programs(server: ServerProcess, folder: Path) -> list[Path]:
     """The README's workers, clients and client with options, talking to this server."""
     files = []
     for name, source in zip(NAMES, blocks("python"), strict=True):
-        assert "localhost:4730" in source or name == "test_later.py"
+        assert "localhost:4730" in source or name in ("test_later.py", "receiver.py")
         files.append(folder / name)
         files[-1].write_text(source.replace("localhost:4730", server.address))
     return files
@@ -146,6 +151,47 @@ def test_its_options_work(server: ServerProcess, tmp_path: Path) -> None:
     assert cancelled == "True"
 
 
+SERVES = 'HTTPServer(("localhost", 8080), Receiver).serve_forever()'
+SERVES_ON_FREE_PORT = (
+    'server = HTTPServer(("localhost", 0), Receiver);'
+    " print(server.server_port, flush=True); server.serve_forever()"
+)
+
+
+def test_its_receiver_is_called_back(tmp_path: Path) -> None:
+    secret = re.findall(r"whsec_[^\"]+", README.read_text())[0]
+    with ServerProcess("--callback-secret", secret) as server:
+        client, receiver = (program.read_text() for program in programs(server, tmp_path)[9:11])
+        assert receiver.count(SERVES) == 1
+        receiving = subprocess.Popen(
+            [sys.executable, "-c", receiver.replace(SERVES, SERVES_ON_FREE_PORT)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert receiving.stdout is not None
+        client = client.replace("8080", receiving.stdout.readline().strip())
+        allowed = ("--allow-host", "localhost", "--servers", server.address, "--processes", "1")
+        calling = subprocess.Popen([*GEARPY, "worker", "--http", *allowed])
+        try:
+            subprocess.run([sys.executable, "-c", client], check=True, timeout=60)
+            worker = Worker(server.address)
+            worker.register("resize", lambda job: b"small " + job.data)
+            worker.run(burst=True)
+            assert receiving.stdout.readline().endswith(" completed small photo\n")
+            with Client(server.address) as asked:
+                (follows,) = asked.operate("peek", function="index")["jobs"]
+                assert follows["payload"] == "cat.jpg"
+        finally:
+            calling.terminate()
+            receiving.terminate()
+            receiving.communicate(timeout=60)
+            assert calling.wait(60) == 0
+
+
+def test_its_traced_program_works(server: ServerProcess, tmp_path: Path) -> None:
+    assert output(programs(server, tmp_path)[11]) == []
+
+
 def test_its_settings_file_can_be_read(tmp_path: Path) -> None:
     text = "\n".join(blocks("toml"))
     (tmp_path / "gearpy.toml").write_text(text)
@@ -188,7 +234,7 @@ def test_its_commands_can_be_read(
 @pytest.mark.parametrize("command", ["status", "workers", "jobs"])
 def test_its_commands_work(server: ServerProcess, command: str) -> None:
     assert f"gearpy {command} " in README.read_text()
-    run = [sys.executable, "-m", "gearpy.cli.main", command, "--server", server.address]
+    run = [*GEARPY, command, "--server", server.address]
     subprocess.run(run, check=True, timeout=60)
 
 

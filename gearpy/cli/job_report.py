@@ -1,6 +1,5 @@
 """One job in words: a cell of a list, or a whole page."""
 
-import base64
 from typing import Any, Final
 
 import click
@@ -20,6 +19,7 @@ from gearpy.cli.tables import (
 )
 from gearpy.engine.job import DEAD, DELAYED, FINISHED, RETRYING
 from gearpy.protocol.codec import decoded
+from gearpy.protocol.content import read_content
 
 _ERROR_CHARACTERS: Final = 60  # in a list
 _SHOWN_CHARACTERS: Final = 2_000  # of a payload or result; --json has more
@@ -77,11 +77,8 @@ def usage(attempt: dict[str, Any]) -> str:
 
 def content(job: Job, name: str) -> str | None:
     """The payload or the result as text, as ``decoded`` has it; None if it is not known."""
-    if name in job:
-        return str(job[name])
-    if f"{name}_base64" in job:
-        return decoded(base64.b64decode(job[f"{name}_base64"]))
-    return None
+    data = read_content(name, job)
+    return None if data is None else decoded(data)
 
 
 def show_job(job: Job, now_s: float) -> None:
@@ -100,6 +97,12 @@ def show_job(job: Job, now_s: float) -> None:
         _show_content(job, "payload")
     if "result_bytes" in job:
         _show_content(job, "result")
+
+
+def _callback(job: Job) -> str:
+    """What follows its end."""
+    callback = job.get("callback", "")
+    return callback if isinstance(callback, str) else f"a job of {callback['function']}"
 
 
 def _facts(job: Job, now_s: float) -> list[tuple[str, str]]:
@@ -125,6 +128,7 @@ def _facts(job: Job, now_s: float) -> list[tuple[str, str]]:
         ("Progress", progress(job)),
         ("Key", job.get("key", "")),
         ("Labels", labels(job)),
+        ("Followed by", _callback(job)),
     ]
     return [(name, value) for name, value in rows if value]
 

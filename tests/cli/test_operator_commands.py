@@ -128,6 +128,13 @@ def test_more_jobs_than_fit_into_an_answer(server: ServerProcess) -> None:
     assert len(answer("jobs", "--limit", "5000", server=server.address)["jobs"]) == 1100
 
 
+def test_what_follows_a_job_is_shown(client: Client, address: str) -> None:
+    handle = client.submit_background("f", callback={"function": "index", "data": "cat.jpg"})
+    assert ["Followed", "by", "a", "job", "of", "index"] in rows(
+        done("job", handle, server=address)
+    )
+
+
 def test_a_job_and_its_whole_life(client: Client, server: ServerProcess) -> None:
     [handle] = dead_letters(client, server, "one\ntwo")
     page = done("job", handle, server=server.address)

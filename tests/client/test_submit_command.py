@@ -71,6 +71,7 @@ def asked(*arguments: str) -> dict[str, object]:
         ),
         ("--attempt-timeout 30 --expires 60", {"timeout_s": 30.0, "expires_s": 60.0}),
         ("--key k --label a=1 --label b=x=y", {"key": "k", "labels": {"a": "1", "b": "x=y"}}),
+        ("--callback http://a/", {"callback": "http://a/"}),
         ("--priority critical", {"priority": "critical"}),
         ("--priority low --delay 0", {"priority": "low", "delay_s": 0.0}),
     ],

@@ -51,6 +51,16 @@ def read(**options: Any) -> dict[str, object]:
         ({"key": b"\xff"}, {"key": "\udcff"}),
         ({"labels": {"user": "ann"}}, {"labels": {"user": "ann"}}),
         ({"labels": {}}, {}),
+        ({"callback": "http://a/"}, {"callback": "http://a/"}),
+        ({"callback": {"function": "f"}}, {"callback": {"function": "f"}}),
+        (
+            {"callback": {"function": "f", "data": "größe"}},
+            {"callback": {"function": "f", "data": "größe"}},
+        ),
+        (
+            {"callback": {"function": "f", "data": b"\xff"}},
+            {"callback": {"function": "f", "data_base64": "/w=="}},
+        ),
     ],
 )
 def test_keywords_become_options(options: dict[str, Any], expected: dict[str, object]) -> None:
@@ -79,6 +89,9 @@ def test_keywords_become_options(options: dict[str, Any], expected: dict[str, ob
         ({"key": 4711}, TypeError, "key must be bytes or str, not int"),
         ({"labels": ["user"]}, TypeError, "labels must be a mapping of str to str"),
         ({"labels": {"user": 4711}}, TypeError, "labels must be a mapping of str to str"),
+        ({"callback": 7}, TypeError, "callback must be a URL, or a mapping"),
+        ({"callback": {"data": "x"}}, TypeError, "callback must be a URL, or a mapping"),
+        ({"callback": {"function": "f", "data": 7}}, TypeError, "the data of a callback must be"),
     ],
 )
 def test_mistakes_are_told(options: dict[str, Any], kind: type[Exception], why: str) -> None:
