@@ -20,8 +20,10 @@
     │   ├── TooManyConnections       the server's limit of connections
     │   ├── ShuttingDown             the server drains and takes no new jobs
     │   ├── WorkerDropped            an operator closed the worker's connection
-    │   └── JobNotFound              a result for a job that the sender does not hold; an operator's
-    │                                request for one that nobody knows
+    │   ├── JobNotFound              a result for a job that the sender does not hold; an operator's
+    │   │                            request for one that nobody knows
+    │   ├── ScheduleNotFound         an operator's request for a schedule that there is not
+    │   └── WorkerNotFound           an operator's request for a worker that is not connected
     ├── SettingError                 a setting has a bad value
     │   └── CannotOpenStore          the journal can't be opened, or not by this version
     ├── StoreFailed                  the journal can't be written or read any more
@@ -169,6 +171,18 @@ class JobNotFound(RequestRefused):
     """Job given in work result not found"""
 
     code = b"JOB_NOT_FOUND"
+
+
+class ScheduleNotFound(RequestRefused):
+    """There is no schedule of that name."""
+
+    code = b"SCHEDULE_NOT_FOUND"
+
+
+class WorkerNotFound(RequestRefused):
+    """No worker is connected from there."""
+
+    code = b"WORKER_NOT_FOUND"
 
 
 class SettingError(GearpyError):

@@ -67,12 +67,15 @@ def job_table(job: JobStatistics, error_max: int = ERROR_CHARACTERS_MAX) -> Tabl
     return table
 
 
-def whole_job_table(job: JobStatistics) -> Table:
-    """A job with its attempts, its payload and its result."""
-    table = job_table(job, _ERROR_CHARACTERS_MAX) | payload_table(job, BYTES_MAX)
+def whole_job_table(job: JobStatistics, payloads: bool = True) -> Table:
+    """A job with its attempts and, if they are asked for, its payload and its result."""
+    table = job_table(job, _ERROR_CHARACTERS_MAX)
+    if payloads:
+        table |= payload_table(job, BYTES_MAX)
     if job.result is not None:
         table["result_bytes"] = len(job.result)
-        table |= content("result", job.result, BYTES_MAX)
+        if payloads:
+            table |= content("result", job.result, BYTES_MAX)
     table["log"] = [_attempt_table(attempt) for attempt in job.log]
     return table
 

@@ -44,6 +44,8 @@ from gearpy.errors import (
     InvalidArgument,
     JobNotFound,
     MalformedPacket,
+    ScheduleNotFound,
+    WorkerNotFound,
 )
 from gearpy.protocol.codec import decoded, packed, unpacked
 
@@ -59,11 +61,11 @@ _OFFSET_MAX: Final = 10**12
 
 States = frozenset[JobState]
 
-_CANCELLABLE: Final[tuple[JobState, ...]] = UNFINISHED
-_RETRIABLE: Final[tuple[JobState, ...]] = (
+CANCELLABLE: Final[tuple[JobState, ...]] = UNFINISHED
+RETRIABLE: Final[tuple[JobState, ...]] = (
     DEAD, *(state for state in FINISHED if state != "completed"), DELAYED, RETRYING
 )  # fmt: skip
-_PURGEABLE: Final[tuple[JobState, ...]] = (DEAD, *FINISHED)
+PURGEABLE: Final[tuple[JobState, ...]] = (DEAD, *FINISHED)
 _ALL: Final[tuple[JobState, ...]] = (*UNFINISHED, *FINISHED, DEAD)
 
 
@@ -143,11 +145,12 @@ class Operations:
         selected = self._engine.select(Selection(states=states, **wanted), offset, _EXAMINED_MAX)
         return {"count": len(selected.jobs), "next": selected.next_offset}
 
-    def job(self, *, handle: bytes) -> Table:
+    def job(self, *, handle: bytes, payloads: bool = True) -> Table:
         job = self._engine.find(handle)
         if job is None:
             raise _not_found(handle, ": it ended and is not kept, or it never was")
-        return {"now_s": self._engine.now_s, "job": whole_job_table(self._engine.describe(job))}
+        table = whole_job_table(self._engine.describe(job), payloads)
+        return {"now_s": self._engine.now_s, "job": table}
 
     def peek(self, *, function: bytes, limit: int = 1) -> Table:
         jobs = map(self._engine.describe, self._engine.peek(function, limit))
@@ -188,7 +191,7 @@ class Operations:
             if session.peer.name == name and session.worker_statistics() is not None:
                 session.drop()
                 return {"peer": name}
-        raise JobNotFound(f"there is no worker at {shown(name)}")
+        raise WorkerNotFound(f"there is no worker at {shown(name)}")
 
     # ---- what is done with jobs
 
@@ -196,7 +199,7 @@ class Operations:
         self,
         *,
         handle: bytes | None = None,
-        states: States = frozenset(_CANCELLABLE),
+        states: States = frozenset(CANCELLABLE),
         limit: int = LIMIT_MAX,
         offset: int = 0,
         **wanted: Any,
@@ -242,7 +245,7 @@ class Operations:
         self,
         *,
         handle: bytes | None = None,
-        states: States = frozenset(_PURGEABLE),
+        states: States = frozenset(PURGEABLE),
         limit: int = LIMIT_MAX,
         offset: int = 0,
         **wanted: Any,
@@ -363,8 +366,8 @@ class Operations:
         return read_schedule(table, self._engine.ticks)
 
 
-def _no_schedule(name: str) -> JobNotFound:
-    return JobNotFound(f"there is no schedule {shown(name)}")
+def _no_schedule(name: str) -> ScheduleNotFound:
+    return ScheduleNotFound(f"there is no schedule {shown(name)}")
 
 
 def _next(selected: Selected, left: int) -> int | None:
@@ -410,7 +413,7 @@ def _read(table: Table) -> tuple[_Verb, dict[str, Any]]:
         raise InvalidArgument(
             f"{name} needs to know which jobs: give some of {', '.join(verb.one_of)}"
         )
-    if "handle" in table and len(table) > 1:
+    if verb.one_of and "handle" in table and len(table) > 1:
         other = next(field for field in table if field != "handle")
         raise InvalidArgument(f"{name} is given a handle, which says all; leave {other} out")
     return verb, {field: verb.fields[field](field, value) for field, value in table.items()}
@@ -494,6 +497,12 @@ def _read_schedule_name(field: str, value: object) -> str:
     return value
 
 
+def _read_yes_or_no(field: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise refusal(field, value, "true or false")
+    return value
+
+
 def _as_it_is(_field: str, value: object) -> object:
     return value
 
@@ -510,7 +519,9 @@ VERBS: Final[dict[str, _Verb]] = {
     "functions": _Verb(Operations.functions, {"function": _FUNCTION, **_SLICE}),
     "jobs": _Verb(Operations.jobs, {**_selection(_ALL), **_SLICE}),
     "count": _Verb(Operations.count, {**_selection(_ALL), "offset": _OFFSET}),
-    "job": _Verb(Operations.job, {"handle": _HANDLE}, needs=("handle",)),
+    "job": _Verb(
+        Operations.job, {"handle": _HANDLE, "payloads": _read_yes_or_no}, needs=("handle",)
+    ),
     "peek": _Verb(Operations.peek, {"function": _FUNCTION, "limit": _LIMIT}, needs=("function",)),
     "workers": _Verb(Operations.workers, {"group": _GROUP, **_SLICE}),
     "tell-workers": _Verb(
@@ -519,9 +530,9 @@ VERBS: Final[dict[str, _Verb]] = {
         needs=("group", "command"),
     ),
     "drop-worker": _Verb(Operations.drop_worker, {"peer": _PEER}, needs=("peer",), writes=True),
-    "cancel": _on_jobs(Operations.cancel, _CANCELLABLE),
-    "retry": _on_jobs(Operations.retry, _RETRIABLE),
-    "purge": _on_jobs(Operations.purge, _PURGEABLE),
+    "cancel": _on_jobs(Operations.cancel, CANCELLABLE),
+    "retry": _on_jobs(Operations.retry, RETRIABLE),
+    "purge": _on_jobs(Operations.purge, PURGEABLE),
     "pause": _on_functions(Operations.pause),
     "resume": _on_functions(Operations.resume),
     "drain": _on_functions(Operations.drain),

@@ -1,4 +1,4 @@
-"""What the operator's commands have in common: slices, questions, progress."""
+"""What the operator's commands have in common: whom to ask, slices, questions, progress."""
 
 import sys
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from gearpy.address import Address
 from gearpy.cli.options import Selection
 from gearpy.cli.tables import counted, note, printable, show_json
 from gearpy.client.sync import Client
-from gearpy.errors import GearpyError, ServerError
+from gearpy.errors import GearpyError, NotSupported, ServerError, WaitTimeout
 
+ONLOOKER_TIMEOUT_S: Final = 5.0  # a slower server is as good as gone to who looks on
 _SLICE: Final = 1_000  # the most that a server does at a time
 _CLEAR: Final = "\r\033[K"  # to the start of the line, and empty it
 
@@ -45,6 +46,20 @@ class Listing(NamedTuple):
     rows: list[Any]
     more: bool
     now_s: float
+
+
+def is_gearpy_server(server: Address) -> bool:
+    """Whether the server takes operators' requests.
+
+    One that says nothing to the question is another one.  Raises CannotConnect, ConnectionLost and
+    ServerError.
+    """
+    try:
+        with Client(str(server), timeout=ONLOOKER_TIMEOUT_S) as client:
+            client.operate("server")
+    except (NotSupported, WaitTimeout):
+        return False
+    return True
 
 
 def listed(client: Client, verb: str, field: str, most: int | None, request: Selection) -> Listing:

@@ -20,6 +20,7 @@ _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION_S_MAX: Final = 1_000_000_000
+_EVERY_S_MIN: Final = 0.01  # more often would be work for nothing but the server
 
 
 def _read_server(_context: click.Context, _option: click.Parameter, text: str) -> Address:
@@ -104,6 +105,29 @@ def read_duration(text: str) -> float:
     if not 0 <= duration_s <= _DURATION_S_MAX:
         raise ValueError(f"{text!r} is no duration; write it like 90, 30s, 5m, 2h or 7d")
     return duration_s
+
+
+def every_option(command: _Command) -> _Command:
+    """Adds ``--every``, given to the command as ``every_s: float``."""
+    return click.option(
+        "--every",
+        "every_s",
+        callback=_read_every,
+        default="1",
+        show_default=True,
+        metavar="SECONDS",
+        help="How long it is from one look to the next.",
+    )(command)
+
+
+def _read_every(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    try:
+        every_s = read_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if every_s < _EVERY_S_MIN:
+        raise click.BadParameter(f"{text!r} is too short; it must be at least {_EVERY_S_MIN} s")
+    return every_s
 
 
 def selection_options(states: Sequence[str] | None = None) -> _Decorator:

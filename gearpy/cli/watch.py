@@ -13,9 +13,9 @@ from rich.table import Column
 
 from gearpy.address import Address
 from gearpy.cli.job_report import Job, attempts, progress
-from gearpy.cli.options import server_option
+from gearpy.cli.operating import is_gearpy_server
+from gearpy.cli.options import every_option, server_option
 from gearpy.cli.tables import excerpt, moment, printable
-from gearpy.cli.top import every_option, is_gearpy_server
 from gearpy.client.sync import Client
 from gearpy.engine.job import COMPLETED, DEAD, DELAYED, FINISHED, RETRYING, RUNNING
 from gearpy.errors import GearpyError, ServerError
@@ -93,7 +93,7 @@ def exit_code(job: Job) -> int:
 def _ask_operator(client: Client, handle: str) -> Job | None:
     """All that a gearpy-server knows of it; None: nothing (any more)."""
     try:
-        job: Job = client.operate("job", handle=handle)["job"]
+        job: Job = client.operate("job", handle=handle, payloads=False)["job"]
     except ServerError as error:
         if error.code != _UNKNOWN_JOB:
             raise

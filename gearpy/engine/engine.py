@@ -289,8 +289,8 @@ class Engine:
             self._follow(job)
 
     def _follow(self, job: Job) -> None:
-        """What follows a job was promised when it was taken: no limit counts, nor that the server is
-        about to stop."""
+        """What follows a job was promised when it was taken: no limit counts, nor that the server
+        stops."""
         following = self._following(job)
         queue = self._functions.get(following.function)
         if queue is None:

@@ -19,8 +19,10 @@ from gearpy.errors import (
     PayloadTooLarge,
     PeerError,
     QueueFull,
+    ScheduleNotFound,
     ShuttingDown,
     TooManyFunctions,
+    WorkerNotFound,
 )
 from gearpy.protocol.codec import packed
 from gearpy.web.desk import ClientGone, NotInTime
@@ -31,6 +33,8 @@ _STATUS: Final[dict[type[PeerError], HTTPStatus]] = {
     ArgumentTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     JobNotFound: HTTPStatus.NOT_FOUND,
+    ScheduleNotFound: HTTPStatus.NOT_FOUND,
+    WorkerNotFound: HTTPStatus.NOT_FOUND,
     FunctionDraining: HTTPStatus.CONFLICT,
     QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     TooManyFunctions: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -178,6 +178,16 @@ def test_the_result_of_a_job() -> None:
     assert "result" not in shop.ask("job", handle=shop.make("running"))["job"]
 
 
+def test_a_job_without_its_payloads() -> None:
+    shop = Shop()
+    handle = shop.make("completed")
+    whole = shop.ask("job", handle=handle, payloads=True)["job"]
+    assert whole == shop.ask("job", handle=handle)["job"]
+    del whole["payload"], whole["result"]
+    assert shop.ask("job", handle=handle, payloads=False)["job"] == whole
+    assert (whole["payload_bytes"], whole["result_bytes"]) == (0, 4)
+
+
 @pytest.mark.parametrize(
     ("payload", "shown"),
     [

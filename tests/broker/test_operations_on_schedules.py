@@ -6,7 +6,7 @@ import pytest
 
 from gearpy.broker.broker import Broker
 from gearpy.engine.records import CronChange
-from gearpy.errors import InvalidArgument, JobNotFound
+from gearpy.errors import InvalidArgument, ScheduleNotFound
 from gearpy.server.ticks import CronTicks
 from tests.broker.shop import NOW_S, Shop
 
@@ -55,7 +55,7 @@ def test_it_is_taken_back(shop: Shop) -> None:
     assert shop.ask("set-schedule", name="s", schedule=None) == {"name": "s", "changed": True}
     assert shop.ask("set-schedule", name="s", schedule=None) == {"name": "s", "changed": False}
     for verb in ("schedule", "run-schedule", "pause-schedule", "resume-schedule"):
-        with pytest.raises(JobNotFound, match="no schedule 's'"):
+        with pytest.raises(ScheduleNotFound, match="no schedule 's'"):
             shop.ask(verb, name="s")
 
 

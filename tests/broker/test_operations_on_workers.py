@@ -7,7 +7,7 @@ import pytest
 
 from gearpy.broker.answers import BYTES_MAX
 from gearpy.broker.reports import REPORT_BYTES_MAX
-from gearpy.errors import ArgumentTooLarge, JobNotFound
+from gearpy.errors import ArgumentTooLarge, WorkerNotFound
 from gearpy.protocol import packets as p
 from tests.broker.shop import NOW_S, Shop
 from tests.broker.test_broker import Wire
@@ -259,6 +259,6 @@ def test_only_a_worker_that_is_there_is_dropped() -> None:
     floor = Floor()
     client = floor.connect()
     for peer in ("127.0.0.1:1", "127.0.0.1:9", "127.0.0.1"):
-        with pytest.raises(JobNotFound, match="no worker at"):
+        with pytest.raises(WorkerNotFound, match="no worker at"):
             floor.shop.ask("drop-worker", peer=peer)
     assert client.session.closing is None

@@ -16,9 +16,9 @@ from gearpy.client import Client
 from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job
-from tests.cli.command import GEARPY, LIMIT_S, gearpy, printed, start
-from tests.cli.test_top import Terminal, needs_gearmand
+from tests.cli.command import GEARPY, LIMIT_S, Terminal, gearpy, printed, start
 from tests.docstrings import run_examples
+from tests.gearmand import needs_gearmand
 from tests.server.peer import RawPeer
 from tests.workers import Held, working
 
