@@ -23,7 +23,16 @@ from gearpy.broker.answers import (
 )
 from gearpy.broker.reports import TEXT_BYTES_MAX, read_command
 from gearpy.engine.cron import Schedule, check_schedule_name, read_schedule
-from gearpy.engine.job import DEAD, DELAYED, FINISHED, RETRYING, UNFINISHED, Job, JobState
+from gearpy.engine.job import (
+    CANCELLABLE,
+    DEAD,
+    FINISHED,
+    PURGEABLE,
+    RETRIABLE,
+    UNFINISHED,
+    Job,
+    JobState,
+)
 from gearpy.engine.policy import (
     SECONDS_MAX,
     Policy,
@@ -61,11 +70,6 @@ _OFFSET_MAX: Final = 10**12
 
 States = frozenset[JobState]
 
-CANCELLABLE: Final[tuple[JobState, ...]] = UNFINISHED
-RETRIABLE: Final[tuple[JobState, ...]] = (
-    DEAD, *(state for state in FINISHED if state != "completed"), DELAYED, RETRYING
-)  # fmt: skip
-PURGEABLE: Final[tuple[JobState, ...]] = (DEAD, *FINISHED)
 _ALL: Final[tuple[JobState, ...]] = (*UNFINISHED, *FINISHED, DEAD)
 
 

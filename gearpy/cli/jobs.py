@@ -20,11 +20,9 @@ from gearpy.cli.options import (
 )
 from gearpy.cli.tables import age, cell, excerpt, note, show, show_json, size, table
 from gearpy.client.sync import Client
-from gearpy.engine.job import COMPLETED, DEAD, DELAYED, FINISHED, QUEUED, RETRYING, UNFINISHED
+from gearpy.engine.job import DEAD, FINISHED, RETRIABLE, UNFINISHED, WAITING
 
 _ENDED: Final = (*FINISHED, DEAD)
-_RETRIABLE: Final = (DEAD, *(each for each in FINISHED if each != COMPLETED), DELAYED, RETRYING)
-_WAITING: Final = (QUEUED, DELAYED, RETRYING)
 _PAYLOAD_CHARACTERS: Final = 80
 
 
@@ -134,7 +132,7 @@ def cancel(handles: tuple[str, ...], **options: Any) -> None:
 
 @click.command()
 @click.argument("handles", metavar="[HANDLE]...", nargs=-1)
-@selection_options(_RETRIABLE)
+@selection_options(RETRIABLE)
 @all_option
 @limit_option(None, "Retry so many at most.")
 @yes_option
@@ -161,7 +159,7 @@ def clear(function: str, yes: bool, as_json: bool, server: Address) -> None:
 
     What runs goes on. FUNCTION may be a pattern like image.*
     """
-    selection = {"function": function, "states": list(_WAITING)}
+    selection = {"function": function, "states": list(WAITING)}
     with Client(str(server)) as client:
         do_with_many(client, CANCEL, selection, most=None, yes=yes, as_json=as_json)
 

@@ -38,7 +38,12 @@ FINISHED: Final = (COMPLETED, FAILED, CANCELLED, EXPIRED)
 
 Move = dict[JobState, JobState]
 
-_WAITING: Final = (QUEUED, DELAYED, RETRYING)
+WAITING: Final = (QUEUED, DELAYED, RETRYING)
+
+# With which jobs operators may do what.
+CANCELLABLE: Final[tuple[JobState, ...]] = UNFINISHED
+RETRIABLE: Final[tuple[JobState, ...]] = (DEAD, FAILED, CANCELLED, EXPIRED, DELAYED, RETRYING)
+PURGEABLE: Final[tuple[JobState, ...]] = (DEAD, *FINISHED)
 
 # job.state = ASSIGN[job.state].  A KeyError here is a bug of ours, never the peer's.
 BECOME_DUE: Final[Move] = {DELAYED: QUEUED, RETRYING: QUEUED}
@@ -50,7 +55,7 @@ FAIL: Final[Move] = {RUNNING: FAILED}  # for good: its worker said so, or it was
 # Its policy allows no further attempt; or its payload is lost.
 BURY: Final[Move] = {RUNNING: DEAD, QUEUED: DEAD}
 CANCEL: Final[Move] = dict.fromkeys(UNFINISHED, CANCELLED)
-EXPIRE: Final[Move] = dict.fromkeys(_WAITING, EXPIRED)
+EXPIRE: Final[Move] = dict.fromkeys(WAITING, EXPIRED)
 REVIVE: Final[Move] = dict.fromkeys((DEAD, FAILED, CANCELLED, EXPIRED), QUEUED)  # by an operator
 
 MOVES: Final[dict[str, Move]] = {

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from gearpy.engine.job import UNFINISHED, JobState
+from gearpy.engine.job import UNFINISHED, WAITING, JobState
 from gearpy.engine.options import LABELS_MAX
 from gearpy.errors import JobNotFound
 from gearpy.protocol.codec import packed
@@ -32,6 +32,8 @@ _Offset = Annotated[int | None, Query(description="What an answer before had as 
 
 _TRACE: Final = "traceparent"
 _TRACE_FORM: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,100}")
+
+RAW: Final = re.compile(r"/api/functions/.+/jobs")  # where a body is a payload as it is
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
@@ -101,7 +103,7 @@ def _jobs(router: APIRouter, desk: Desk) -> None:
     @router.post("/jobs", tags=["jobs"], status_code=202, responses=_SUBMITTED)
     async def submit(request: Request, submission: models.Submission) -> Response:
         """Has a job done: in the background, or in the foreground with ``wait_s``."""
-        data = submission.payload()
+        data = submission.payload
         return await _submit(desk, request, submission, submission.function, data)
 
     @router.get("/jobs", tags=["jobs"], responses={200: {"model": models.Jobs}})
@@ -249,8 +251,7 @@ def _functions(router: APIRouter, desk: Desk) -> None:
     )
     async def clear(function: str) -> Response:
         """Cancels the jobs that wait, a thousand at a time: again while ``next`` is not null."""
-        states = ["queued", "delayed", "retrying"]
-        return answer(await desk.operate("cancel", function=function, states=states))
+        return answer(await desk.operate("cancel", function=function, states=[*WAITING]))
 
     policy_path = "/functions/{function:path}/policy"
 

@@ -11,12 +11,14 @@ from gearpy.broker.operations import VERBS
 from gearpy.engine.job import DATA, EXCEPTION, Job, Outcome, Report
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client
+from gearpy.engine.policy import Origin, Policy
 from gearpy.engine.statistics import QueueStatistics
 from gearpy.errors import InvalidArgument, PayloadTooLarge, PeerError, ShuttingDown
 from gearpy.protocol.codec import decoded, encoded, packed
 from gearpy.server.turns import Turns
 from gearpy.web.audit import Audit, asker
 from gearpy.web.history import History, Minutes
+from gearpy.web.recent import Recent
 
 Table = dict[str, object]
 
@@ -52,6 +54,15 @@ class NotInTime(Exception):
 
     def __init__(self, handle: str) -> None:
         super().__init__(handle)
+        self.handle = handle
+
+
+@final
+class ResultTooLarge(Exception):
+    """The job gave more than is kept for its client."""
+
+    def __init__(self, handle: str, bytes_max: int) -> None:
+        super().__init__(f"the job gave more than {bytes_max:,} bytes: too much to keep")
         self.handle = handle
 
 
@@ -96,6 +107,19 @@ class Desk:
     def minutes(self, name: str) -> Minutes:
         """The last minutes of a function."""
         return self._history.of(_name("function", name))
+
+    def recent(self, function: QueueStatistics) -> Recent:
+        """What a function, which is as it is now, did in the last five minutes."""
+        return self._history.recent(function)
+
+    def policy_for(self, name: str) -> tuple[Origin, Policy] | None:
+        """The policy for just this name or pattern, and where it comes from; None: there is none.
+        What counts for a function may be more than that: see ``function``."""
+        wanted = _name("function", name)
+        for pattern, origin, policy in self._engine.policies.items():
+            if pattern == wanted:
+                return origin, policy
+        return None
 
     async def rest(self, seconds: float) -> None:
         """Waits so long, but not when it is over."""
@@ -152,7 +176,7 @@ class Desk:
         """Takes a foreground job and waits for its end.
 
         Raises NotInTime after ``wait_s`` seconds, ClientGone when ``until`` is there first,
-        ShuttingDown when the server stops, PayloadTooLarge if the job gives more than a packet may
+        ShuttingDown when the server stops, ResultTooLarge if the job gives more than a packet may
         hold, and what ``Engine.submit`` raises.  Nobody waits for it then, and a job that is still
         queued is dropped.
         """
@@ -245,26 +269,33 @@ class _Watcher:
     def __init__(self, bytes_max: int) -> None:
         self.ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self.result = bytearray()
+        self._attempt = 1
         self._bytes_max = bytes_max
 
     def job_reported(self, job: Job, report: Report, data: bytes, copies: int) -> None:
         if report is DATA:
-            self._take(data)
+            self._begin(job)
+            self._take(job, data)
 
     def job_ended(self, job: Job, outcome: Outcome, data: bytes, copies: int) -> None:
+        self._begin(job)
         if outcome is EXCEPTION:
             self.result.clear()
-        self._take(data)
+        self._take(job, data)
         if not self.ended.done():
             self.ended.set_result(outcome)
 
-    def _take(self, data: bytes) -> None:
+    def _begin(self, job: Job) -> None:
+        """What an attempt gave that failed is no part of the result."""
+        if job.attempts != self._attempt:
+            self._attempt = job.attempts
+            self.result.clear()
+
+    def _take(self, job: Job, data: bytes) -> None:
         if self.ended.done():
             return
         if len(self.result) + len(data) <= self._bytes_max:
             self.result += data
             return
         self.result.clear()
-        self.ended.set_exception(
-            PayloadTooLarge(f"the result has more than {self._bytes_max:,} bytes: too much to keep")
-        )
+        self.ended.set_exception(ResultTooLarge(decoded(job.handle), self._bytes_max))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import re
 import secrets
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -29,6 +30,8 @@ class Guard:
     """Lets in who has the token, from this place, with a body of at most ``body_bytes_max`` that
     comes within ``body_s`` seconds.
 
+    On paths like ``raw`` it may have ``raw_bytes_max``: what is not decoded holds nobody up.
+
     The token comes as ``Authorization: Bearer``, or as the password of any user: that is what a
     browser asks for.  An empty one lets everybody in.
 
@@ -45,12 +48,16 @@ class Guard:
         token: str = "",
         hosts: Iterable[str] = (),
         body_bytes_max: int,
+        raw: re.Pattern[str] | None = None,
+        raw_bytes_max: int = 0,
         body_s: float = 30.0,
     ) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts = frozenset(hosts)
         self._body_bytes_max = body_bytes_max
+        self._raw = raw
+        self._raw_bytes_max = raw_bytes_max
         self._body_s = body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,11 +67,16 @@ class Guard:
         asker.set(_asker(scope))
         # Names may hold any bytes, and so may paths.
         scope["path"] = unquote(scope["raw_path"].decode("ascii"), errors="surrogateescape")
-        body = _Body(scope, receive, send, self._body_bytes_max, self._body_s)
-        refusal = self._refusal(scope)
+        limit_bytes = self._limit_bytes(scope["path"])
+        body = _Body(scope, receive, send, limit_bytes, self._body_s)
+        refusal = self._refusal(scope, limit_bytes)
         await (refusal or self._app)(scope, body.receive, body.send)
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    def _limit_bytes(self, path: str) -> int:
+        is_raw = self._raw is not None and self._raw.fullmatch(path)
+        return self._raw_bytes_max if is_raw else self._body_bytes_max
+
+    def _refusal(self, scope: Scope, limit_bytes: int) -> Response | None:
         headers = Headers(scope=scope)
         if scope["path"] in _OPEN:
             return None
@@ -81,8 +93,8 @@ class Guard:
             return answer
         if scope["method"] not in _READING and not _is_own(headers):
             return problem(HTTPStatus.FORBIDDEN, "a page of another host may change nothing here")
-        if _announced_bytes(headers) > self._body_bytes_max:
-            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(self._body_bytes_max))
+        if _announced_bytes(headers) > limit_bytes:
+            return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(limit_bytes))
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -136,7 +148,7 @@ class _Body:
 
 
 def _too_large(bytes_max: int) -> str:
-    return f"the body is too large; this server takes {bytes_max:,} bytes"
+    return f"the body is too large; this server takes {bytes_max:,} bytes here"
 
 
 def _announced_bytes(headers: Headers) -> int:

@@ -3,6 +3,7 @@
 A snapshot in, text out; ``meter`` takes the snapshots.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, final
 
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 from gearpy.broker.broker import BrokerStatistics
 from gearpy.engine.statistics import BOUNDS_S, HistogramStatistics, QueueStatistics
 from gearpy.version import VERSION, is_compiled
+from gearpy.web.figures import success_ratio
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -129,11 +131,10 @@ def _functions(snapshot: Snapshot) -> Iterator[Metric]:
         labels=["function"],
     )
     for name, function in functions:
-        since_s, counters = function.oldest_queued_s, function.counters
+        since_s, ratio = function.oldest_queued_s, success_ratio(function.counters)
         oldest.add_metric([name], 0.0 if since_s is None else max(0.0, snapshot.now_s - since_s))
-        ended = counters.completed + counters.failed + counters.dead
-        if ended:
-            success.add_metric([name], counters.completed / ended)
+        if ratio is not None:
+            success.add_metric([name], ratio)
     yield oldest
     yield success
     for counted, says in _COUNTERS.items():
@@ -152,9 +153,23 @@ def _functions(snapshot: Snapshot) -> Iterator[Metric]:
         yield family
 
 
+# What a byte that is no text is told as.
+_ESCAPE: Final = re.compile(r"\\x[89a-f][0-9a-f]")
+
+
 def _label(function: bytes) -> str:
-    """A name that may hold any bytes, in UTF-8."""
-    return function.decode("utf-8", "backslashreplace")
+    r"""A name, which may hold any bytes, in UTF-8.
+
+    No two names have one label: Prometheus would refuse everything that it is told.  So where a
+    name has such bytes, or text that looks like one, each of its own backslashes is told as two.
+
+    >>> print(_label(rb"App\Mail"), _label(b"a\xff"), _label(rb"a\xff"), _label(b"a\\b\xff"))
+    App\Mail a\xff a\\xff a\\b\xff
+    """
+    label = function.decode("utf-8", "backslashreplace")
+    if _ESCAPE.search(label) is None:
+        return label
+    return function.replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
 
 
 def _histogram(name: str, says: str, found: HistogramStatistics) -> Metric:

@@ -9,7 +9,7 @@ import base64
 import binascii
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from gearpy.engine.job import JobState
 from gearpy.web.desk import Order
@@ -137,15 +137,21 @@ class Submission(JobWishes):
         default=None, description="The payload, whatever it is, in base64."
     )
 
+    _payload: bytes = PrivateAttr(default=b"")
+
     @model_validator(mode="after")
     def _check_data(self) -> Self:
         if self.data is not None and self.data_base64 is not None:
             raise ValueError("give the data as text or in base64, not both")
-        self.payload()
+        self._payload = self._read_payload()
         return self
 
+    @property
     def payload(self) -> bytes:
-        """The bytes that the worker gets.  Raises ValueError if they are none."""
+        """The bytes that the worker gets."""
+        return self._payload
+
+    def _read_payload(self) -> bytes:
         if self.data_base64 is None:
             try:
                 return (self.data or "").encode()

@@ -25,7 +25,7 @@ from gearpy.errors import (
     WorkerNotFound,
 )
 from gearpy.protocol.codec import packed
-from gearpy.web.desk import ClientGone, NotInTime
+from gearpy.web.desk import ClientGone, NotInTime, ResultTooLarge
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -81,6 +81,10 @@ def tell_problems(app: FastAPI) -> None:
     async def not_in_time(request: Request, error: NotInTime) -> Response:
         detail = "the job did not end in the time that you wanted to wait; nobody waits for it now"
         return problem(HTTPStatus.GATEWAY_TIMEOUT, detail, "NOT_IN_TIME", handle=error.handle)
+
+    @app.exception_handler(ResultTooLarge)
+    async def result_too_large(request: Request, error: ResultTooLarge) -> Response:
+        return problem(HTTPStatus.BAD_GATEWAY, str(error), "RESULT_TOO_LARGE", handle=error.handle)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
@@ -10,7 +9,6 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from gearpy.errors import SettingError
 from gearpy.server.listeners import Listener, read_http_address
 from gearpy.server.server import Server
 from gearpy.server.settings import HTTP_CONNECTIONS_MAX as CONNECTIONS_MAX
@@ -21,9 +19,9 @@ from gearpy.web.history import History
 from gearpy.web.lag import LoopLag
 from gearpy.web.meter import Meter
 
+log = logging.getLogger("gearpy.web")
+
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
-_BASE64: Final = 3 / 2  # of a payload in JSON, escapes and the rest of it included
-_REST_BYTES: Final = 64 << 10
 _STOP_S: Final = 2  # in which requests may end when the server stops
 
 
@@ -36,30 +34,46 @@ class _Protocol(H11Protocol):
     """
 
     patience_s = 20.0
-    _look: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
     _was_idle = False
+    _left_bytes: int | None = None  # to be taken, at the last look; None: more may have come since
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX:
             transport.close()
-        else:
-            self._look = self.loop.call_later(self.patience_s, self._look_whether_idle)
+        self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._look is not None:
-            self._look.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
-    def _look_whether_idle(self) -> None:
-        """Closes what had no request under way at two looks; one may be between two of them."""
+    def resume_writing(self) -> None:
+        self._left_bytes = None
+        super().resume_writing()
+
+    def _look_later(self) -> None:
+        self._timer = self.loop.call_later(self.patience_s, self._look)
+
+    def _look(self) -> None:
+        """Hangs up on who took nothing between two looks, or had no request under way at both."""
+        if self._takes_nothing():
+            self.transport.abort()
+            return
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         idle = cycle is None or cycle.response_complete
         if idle and self._was_idle:
-            self.transport.close()
-            return
+            self.transport.close()  # once the rest is taken, which is looked at, too
         self._was_idle = idle
-        self._look = self.loop.call_later(self.patience_s, self._look_whether_idle)
+        self._look_later()
+
+    def _takes_nothing(self) -> bool:
+        """Whether what there was to be taken at the last look is all there, and nothing came."""
+        before_bytes, left_bytes = self._left_bytes, self.transport.get_write_buffer_size()
+        comes_nothing = self.flow.write_paused or self.transport.is_closing()
+        self._left_bytes = left_bytes if comes_nothing else None
+        return before_bytes is not None and 0 < before_bytes <= left_bytes
 
 
 class _Uvicorn(uvicorn.Server):
@@ -80,8 +94,7 @@ class _Uvicorn(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIterator[None]:
-    """Serves on these sockets until the end of the block.  Raises SettingError if the certificate
-    or its key is no good."""
+    """Serves on these sockets until the end of the block."""
     settings = around.settings
     _log_errors()
     lag = LoopLag(around.clock)
@@ -93,7 +106,7 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
         Meter(around, lag),
         token=settings.http_token,
         hosts=(*_LOCAL_HOSTS, host) if is_loopback(host) else (),
-        body_bytes_max=int(settings.max_payload * _BASE64) + _REST_BYTES,
+        payload_bytes_max=settings.max_payload,
     )
     config = uvicorn.Config(
         app,
@@ -106,17 +119,11 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
         backlog=settings.backlog,
         timeout_graceful_shutdown=_STOP_S,
         ws="none",
-        ssl_certfile=settings.http_cert or None,
-        ssl_keyfile=settings.http_key or None,
     )
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        await history.stop()
-        lag.stop()
-        raise SettingError(f"--http-cert and --http-key: {error}") from None
+    config.load()
+    config.ssl = next((each.tls for each in listening), None)  # read while we might be root
     server = _Uvicorn(config)
-    serving = asyncio.create_task(server.serve([each.sock for each in listening]))
+    serving = asyncio.create_task(_serve(server, [each.sock for each in listening], desk))
     listens = asyncio.create_task(server.listens.wait())
     try:
         await asyncio.wait((serving, listens), return_when=asyncio.FIRST_COMPLETED)
@@ -132,6 +139,24 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
         finally:
             lag.stop()
             await history.stop()
+
+
+async def _serve(server: _Uvicorn, sockets: list[Any], desk: Desk) -> None:
+    """Serves until it is told to stop.  What ends it before, once it listens, is logged: that is no
+    reason for a job server to stop.  Raises what keeps it from listening."""
+    try:
+        await server.serve(sockets)
+    except Exception as error:
+        if not server.started:
+            raise
+        log.exception(
+            "HTTP is served no more until a restart: %s (%s); Gearman's clients and workers are"
+            " served as before",
+            error,
+            type(error).__name__,
+        )
+        desk.closing.set()
+        await server.shutdown(sockets)
 
 
 def _log_errors() -> None:

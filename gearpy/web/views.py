@@ -5,10 +5,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
-
-from gearpy.engine.statistics import BOUNDS_S, HistogramStatistics
 
 _SPARK_WIDTH: Final = 120
 _SPARK_HEIGHT: Final = 24
@@ -34,6 +33,24 @@ def duration(seconds: float | None) -> str:
     if seconds >= 10:
         return f"{seconds:.0f} s"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+
+
+def percent(share: float | None) -> str:
+    """A part of all.
+
+    >>> percent(0.9995), percent(None)
+    ('100.0 %', '')
+    """
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def instant(time_s: float) -> str:
+    """A time of the engine, for people.
+
+    >>> instant(0.0)
+    '1970-01-01 00:00:00Z'
+    """
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def count(number: int | float) -> str:
@@ -63,36 +80,6 @@ def in_query(name: str) -> str:
     'a%26b'
     """
     return quote(name, safe="", errors="surrogateescape")
-
-
-def percentile_s(found: HistogramStatistics, share: float) -> float | None:
-    """The time that this share of all took at most, as near as the buckets tell; None: there are
-    none.
-
-    >>> from gearpy.engine.statistics import Histogram
-    >>> histogram = Histogram()
-    >>> percentile_s(histogram.snapshot(), 0.95) is None
-    True
-    >>> for _ in range(100):
-    ...     histogram.add(0.02)
-    >>> percentile_s(histogram.snapshot(), 0.5)
-    0.0175
-    """
-    wanted = share * sum(found.counts)
-    if not wanted:
-        return None
-    below, low_s = 0, 0.0
-    for bound_s, inside in zip(BOUNDS_S, found.counts, strict=False):
-        if below + inside >= wanted:
-            return low_s + (bound_s - low_s) * (wanted - below) / inside
-        below, low_s = below + inside, bound_s
-    return low_s  # longer than the last bound: nobody knows how much
-
-
-def mean_s(found: HistogramStatistics) -> float | None:
-    """The mean; None where there is nothing."""
-    number = sum(found.counts)
-    return found.sum_s / number if number else None
 
 
 def spark(values: Sequence[int]) -> str:

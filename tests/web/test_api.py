@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from gearpy.client import Client
+from gearpy.errors import FailJob
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.waiting import eventually
@@ -123,6 +124,62 @@ def test_a_foreground_job_that_fails_says_so(web: ServerProcess, http: httpx.Cli
     told = answer.json()
     assert (answer.status_code, told["outcome"]) == (200, "exception")
     assert "no such photo" in told["result"]
+
+
+def test_what_a_failed_attempt_gave_is_no_part_of_the_result(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    def second_time_right(job: Job) -> bytes:
+        job.send_data(f"attempt {job.attempt}, ")
+        if job.attempt == 1:
+            raise FailJob("once more")
+        return b"done"
+
+    worker = Worker(web.address)
+    worker.register("f", second_time_right)
+    with running(worker):
+        asked = {"function": "f", "attempts": 2, "backoff": "none", "wait_s": LIMIT_S}
+        answer = http.post("/api/jobs", json=asked)
+    assert answer.json()["result"] == "attempt 2, done"
+
+
+def test_a_result_that_is_too_large_is_the_jobs_fault() -> None:
+    with (
+        ServerProcess("--http", "127.0.0.1:0", "--max-payload", "64k") as web,
+        httpx.Client(base_url=web.http_url, timeout=LIMIT_S) as http,
+    ):
+
+        def much(job: Job) -> None:
+            job.send_data(b"x" * 40_000)
+            job.send_data(b"x" * 40_000)
+
+        worker = Worker(web.address)
+        worker.register("f", much)
+        with running(worker):
+            answer = http.post("/api/jobs", json={"function": "f", "wait_s": LIMIT_S})
+        told = problem_of(answer, 502)
+    assert told["code"] == "RESULT_TOO_LARGE"
+    assert told["handle"].startswith("H:")
+    assert "more than 65,536 bytes" in told["detail"]
+
+
+def test_only_raw_payloads_may_be_very_large(shared_http: httpx.Client) -> None:
+    large = b"x" * (9 << 20)
+    taken = shared_http.post("/api/functions/large/jobs", content=large)
+    assert taken.status_code == 202
+    assert shared_http.post(f"{taken.headers['Location']}/cancel").json() == {"count": 1}
+    told = problem_of(shared_http.post("/api/jobs", content=large), 413)
+    assert "8,388,608 bytes here" in told["detail"]
+
+
+def test_what_is_not_there_has_a_code_of_its_own(shared_http: httpx.Client) -> None:
+    for path, code in (
+        ("/api/jobs/H:1", "JOB_NOT_FOUND"),
+        ("/api/schedules/never", "SCHEDULE_NOT_FOUND"),
+    ):
+        assert problem_of(shared_http.get(path), 404)["code"] == code
+    dropped = shared_http.post("/api/workers/nowhere:1/drop")
+    assert problem_of(dropped, 404)["code"] == "WORKER_NOT_FOUND"
 
 
 def test_a_foreground_job_that_nobody_does_is_given_up(http: httpx.Client) -> None:

@@ -160,6 +160,54 @@ def test_a_function_is_paused_with_the_keyboard_alone(browser: Browser, http: ht
     assert http.get("/api/functions").json()["functions"][0]["paused"]
 
 
+def test_a_policy_is_set_with_the_keyboard_alone(browser: Browser, http: httpx.Client) -> None:
+    submitted(http)
+    browser.driver.set_window_size(400, 800)
+    browser.open("/functions/resize")
+    browser.wait_for("queued")
+    keys = webdriver.ActionChains(browser.driver)
+
+    def tab_to(name: str) -> None:
+        for _ in range(40):
+            keys.send_keys(Keys.TAB).perform()
+            if browser.run("return document.activeElement.id") == name:
+                return
+        pytest.fail(f"no tab leads to {name}")
+
+    def is_shown(name: str) -> bool:
+        return browser.driver.find_element(By.ID, name).is_displayed()
+
+    tab_to("attempts")
+    keys.send_keys("3").perform()
+    tab_to("retry-")
+    assert not is_shown("delays")
+    tab_to("backoff-")
+    keys.send_keys(Keys.ARROW_DOWN, Keys.ARROW_DOWN).perform()
+    assert is_shown("delays")
+    assert not is_shown("base_s")
+    tab_to("delays")
+    keys.send_keys("1, 5").perform()
+    tab_to("timeout_s")
+    keys.send_keys("0.5", Keys.ENTER).perform()
+    browser.wait_for('counts for resize: {"attempts": 3, "timeout_s": 0.5, "backoff": [1, 5]}')
+    keys.send_keys(Keys.ENTER).perform()
+    browser.wait_for("done: set-policy")
+    policy = http.get("/api/functions/resize/policy").json()["policy"]
+    assert policy == {"attempts": 3, "timeout_s": 0.5, "backoff": [1, 5]}
+    assert is_shown("delays"), "it is filled with what was set"
+    width, room = browser.run("return [document.body.scrollWidth, innerWidth]")
+    assert width <= room
+
+
+def test_what_is_no_number_is_not_sent(browser: Browser, http: httpx.Client) -> None:
+    submitted(http)
+    browser.open("/functions/resize")
+    browser.driver.find_element(By.ID, "attempts").send_keys("0")
+    browser.press("set")
+    assert browser.run("return document.querySelector('#attempts').validity.rangeUnderflow")
+    assert "Really?" not in browser.text()
+
+
 def test_counts_change_while_they_are_looked_at(browser: Browser, http: httpx.Client) -> None:
     submitted(http)
     browser.open("/")

@@ -4,13 +4,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from gearpy.broker.broker import Broker
 from gearpy.engine.statistics import BOUNDS_S, Histogram
 from gearpy.testing.process import ServerProcess
-from gearpy.web.metrics import Snapshot, text
+from gearpy.web.metrics import Snapshot, _label, text
 from gearpy.worker import Job, Worker
+from tests.docstrings import run_examples
 from tests.web.conftest import LIMIT_S
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -78,12 +81,20 @@ def snapshot_of(broker: Broker) -> Snapshot:
 
 def test_any_name_of_a_function_can_be_told() -> None:
     broker = Broker()
-    for name in (b'quo"te', b"back\\slash", b"\xff", b"\xfe", "naïve".encode()):
+    for name in (b'quo"te', b"back\\slash", b"\xff", b"\xfe", rb"\xff", "naïve".encode()):
         broker.engine.submit(None, name, b"", b"")
     samples = parsed(text(snapshot_of(broker)).decode())
     names = {dict(labels)["function"] for name, labels in samples if name == "gearpy_jobs"}
-    assert names == {'quo"te', "back\\slash", "\\xff", "\\xfe", "naïve"}
+    assert names == {'quo"te', "back\\slash", "\\xff", "\\xfe", "\\\\xff", "naïve"}
     assert "gearpy_commit_seconds_count" not in {name for name, _ in samples}
+
+
+pieces = st.sampled_from([b"\\", b"x", b"ff", b"c3", b"\xff", b"\xc3", b"\xa4", b"\\xff", b"a"])
+
+
+@given(st.sets(st.binary(max_size=6) | st.lists(pieces, max_size=6).map(b"".join), max_size=50))
+def test_no_two_names_have_one_label(names: set[bytes]) -> None:
+    assert len({_label(name).encode() for name in names}) == len(names)
 
 
 @pytest.mark.parametrize("duration_s", [0.0, 0.001, 0.5, 86_400.0, 1e6])
@@ -97,3 +108,9 @@ def test_a_bucket_counts_what_is_in_those_below_it(duration_s: float) -> None:
         assert found == (duration_s <= bound_s)
     assert of(samples, "gearpy_loop_lag_seconds_bucket", le="+Inf") == 1
     assert of(samples, "gearpy_loop_lag_seconds_sum") == duration_s
+
+
+def test_examples() -> None:
+    import gearpy.web.metrics
+
+    assert run_examples(gearpy.web.metrics).failed == 0

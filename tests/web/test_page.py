@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from gearpy.client import Client
 from gearpy.testing.process import ServerProcess
 from gearpy.worker import Job, Worker
 from tests.docstrings import run_examples
@@ -52,7 +53,7 @@ def answer_text(answer: httpx.Response) -> str:
 def test_each_view_is_there_with_nothing_in_it(path: str, shared_http: httpx.Client) -> None:
     answer = shared_http.get(path)
     assert re.search(
-        r"\bno (functions|jobs|workers|schedules|policies)|nothing yet", text_of(answer)
+        r"\bno (functions|jobs|workers|schedules|policies)|nothing yet|from policy", text_of(answer)
     )
     assert answer.headers["content-security-policy"].startswith("default-src 'self'")
     assert answer.headers["cache-control"] == "no-store"
@@ -64,6 +65,10 @@ def test_each_view_is_there_with_nothing_in_it(path: str, shared_http: httpx.Cli
 def test_what_it_loads_is_there(shared_http: httpx.Client) -> None:
     for address in re.findall(r'(?:src|href)="(/static/[^"]+)"', shared_http.get("/").text):
         assert shared_http.get(address).status_code == 200
+
+
+def test_a_view_that_does_not_live_is_no_stream(shared_http: httpx.Client) -> None:
+    text_of(shared_http.get("/policies", headers={"accept": "text/event-stream"}))
 
 
 def test_names_are_shown_as_text_whatever_they_are(http: httpx.Client) -> None:
@@ -108,7 +113,6 @@ def test_a_function_is_shown_whole(web: ServerProcess, http: httpx.Client) -> No
         submitted(http, function="image/resize", priority=priority)
     page = text_of(http.get("/functions/image%2Fresize"))
     assert "critical high normal low all queued 0 2 0 1 3" in page
-    assert '"attempts": 3' in page
     text_of(http.get("/functions/unknown"), 404)
 
 
@@ -157,6 +161,75 @@ def test_a_job_shows_its_life(
     assert re.search(r"1 2\S+ \S+Z \S+ \S+ exception .* ValueError: not yet 2 ", page)
     assert f"Payload {shown}" in page
     assert f"Result {shown}" in page
+
+
+def test_what_a_function_did_lately_is_shown(web: ServerProcess, http: httpx.Client) -> None:
+    def work(job: Job) -> bytes:
+        if job.data == b"bad":
+            raise ValueError
+        return b""
+
+    for data in ("good", "good", "good", "bad"):
+        submitted(http, data=data)
+    worker = Worker(web.address)
+    worker.register("f", work)
+    worker.run(burst=True)
+    page = http.get("/").text
+    heads = re.findall(r'<th colspan="(\d+)" scope="colgroup">([^<]*)</th>', page)
+    assert heads == [
+        ("7", "now"),
+        ("3", "last 5 minutes"),
+        ("3", "waited, last 5 minutes"),
+        ("3", "ran, last 5 minutes"),
+    ]
+    times = r"(?:[\d.]+ m?s ){3}"
+    assert re.search(rf" f 0 0 0 0 0 [\d.]+ 75\.0 % {times}{times}", f"{text_of(http.get('/'))} ")
+    shown = text_of(http.get("/functions/f"))
+    for title in ("The last 5 minutes", "Since the server's start"):
+        _, _, part = shown.partition(title)
+        assert re.search(rf"waited {times}ran {times}success 75\.0 % completed 3 failed 1", part)
+
+
+@pytest.mark.parametrize(
+    ("state", "verbs"),
+    [("queued", ["cancel"]), ("delayed", ["cancel", "retry"]), ("dead", ["retry", "purge"])],
+)
+def test_a_job_offers_what_can_be_done_with_it(
+    state: str, verbs: list[str], web: ServerProcess, http: httpx.Client
+) -> None:
+    def fail(job: Job) -> bytes:
+        raise ValueError
+
+    http.put("/api/functions/f/policy", json={"attempts": 1})
+    handle = submitted(http, delay_s=60 if state == "delayed" else 0)
+    if state == "dead":
+        worker = Worker(web.address)
+        worker.register("f", fail)
+        worker.run(burst=True)
+    page = http.get(f"/jobs/{handle}").text
+    assert f'"state {state}"' in page
+    assert re.findall(r'action="/do/(\w+)"', page) == verbs
+
+
+def test_a_search_says_that_it_looked_at_so_many_only(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    with Client(web.address) as client:
+        client.submit_many_background("crowd", [b""] * 10_000)
+    handle = submitted(http, function="needle")
+    found = http.get("/jobs", params={"function": "needle"})
+    assert (
+        "no jobs among these Only jobs 1 to 10,000 were looked at, and there are more. look on"
+        in (text_of(found))
+    )
+    more = re.search(r'<a href="([^"]*)" rel="next">', found.text)
+    assert more is not None
+    found = http.get(html.unescape(more[1]))
+    assert handle in found.text
+    assert "looked at" not in text_of(found)
+    assert "from the beginning" in text_of(found)
+    assert "looked at" not in text_of(http.get("/jobs", params={"function": "crowd"}))
+    assert "no more jobs" in text_of(http.get("/jobs", params={"function": "x", "offset": "10000"}))
 
 
 def test_a_job_that_is_not_there_is_said(shared_http: httpx.Client) -> None:
@@ -243,21 +316,6 @@ def test_no_payload_is_too_strange_to_be_shown(data: str, http: httpx.Client) ->
     answer = http.get(f"/jobs/{handle}")
     assert "Payload" in text_of(answer)
     assert len(answer.content) < 1_000_000
-
-
-def test_policies_are_set_and_taken_back(http: httpx.Client) -> None:
-    page = act(http, "set-policy", function="mail.*", policy='{"attempts": 7}', back="/policies")
-    assert 'mail.* set {"attempts": 7}' in page
-    act(http, "set-policy", function="mail.*", policy="", back="/policies")
-    assert "no policies" in text_of(http.get("/policies"))
-    for bad, says in (
-        ("{", "no JSON"),
-        ('{"attempts": NaN}', "no JSON"),
-        ('{"attempts": 0}', "attempts"),
-        ("[]", "policy"),
-    ):
-        fields = {"function": "f", "policy": bad, "confirmed": "yes"}
-        assert says in text_of(http.post("/do/set-policy", data=fields), 400)
 
 
 def test_a_worker_is_dropped(web: ServerProcess, http: httpx.Client) -> None:

@@ -1,15 +1,20 @@
 """gearpy-server with --http, as its users meet it: what the README says, and what goes wrong."""
 
+import os
 import re
 import shlex
 import signal
 import socket
+import ssl
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
 import pytest
+import trustme
+from cryptography.hazmat.primitives import serialization
 
 from gearpy.testing.process import ServerProcess
 from tests.waiting import eventually
@@ -20,6 +25,14 @@ README = Path(__file__).parents[2] / "README.md"
 WITHOUT_FASTAPI = """
 import sys
 sys.modules["fastapi"] = None
+from gearpy.cli.serve import main
+main()
+"""
+
+
+# Its Python may live where only root comes: what it takes later on is there before.
+PREPARED = """
+import encodings.unicode_escape
 from gearpy.cli.serve import main
 main()
 """
@@ -81,6 +94,52 @@ def test_a_bad_certificate_is_said(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         file.write_text(content)
     assert "--http-cert" in started("--http", "127.0.0.1:0", "--http-cert", str(file))
+
+
+def pem_files(folder: Path) -> tuple[Path, Path, Path]:
+    """A certificate for 127.0.0.1, its key, and whom to trust for it."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    cert, key, ca = folder / "cert.pem", folder / "key.pem", folder / "ca.pem"
+    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    key.write_bytes(issued.private_key_pem.bytes())
+    ca.write_bytes(authority.cert_pem.bytes())
+    return cert, key, ca
+
+
+def test_a_key_of_another_certificate_is_said(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    cert, _, _ = pem_files(tmp_path)
+    _, key, _ = pem_files(tmp_path / "other")
+    said = started("--http", "127.0.0.1:0", "--http-cert", str(cert), "--http-key", str(key))
+    assert f"a certificate in {cert} and its key in {key}" in said
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path) -> None:
+    cert, key, _ = pem_files(tmp_path)
+    plain = serialization.load_pem_private_key(key.read_bytes(), None)
+    key.write_bytes(
+        plain.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    said = started("--http", "127.0.0.1:0", "--http-cert", str(cert), "--http-key", str(key))
+    assert f"--http-key: the key in {key} has a passphrase" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_key_that_only_root_may_read_is_read_before_root_is_given_up(tmp_path: Path) -> None:
+    cert, key, ca = pem_files(tmp_path)
+    key.chmod(0o600)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    flags = ("--user", "nobody", "--http-cert", str(cert), "--http-key", str(key))
+    program = (sys.executable, "-c", PREPARED)
+    with ServerProcess("--http", "127.0.0.1:0", *flags, program=program) as server:
+        trust = ssl.create_default_context(cafile=ca)
+        assert httpx.get(f"{server.http_url}/healthz", verify=trust).json() == {"status": "ok"}
+        assert httpx.get(f"{server.http_url}/", verify=trust).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

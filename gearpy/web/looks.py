@@ -1,0 +1,196 @@
+"""What each view of the page shows: coroutines that make values for its template."""
+
+from typing import Any, Final, final
+from urllib.parse import urlencode
+
+from fastapi import Request
+
+from gearpy.engine.job import DEAD, FINISHED, UNFINISHED
+from gearpy.engine.statistics import QueueStatistics
+from gearpy.priority import Priority
+from gearpy.web import policy_form, views
+from gearpy.web.actions import possible, seconds
+from gearpy.web.desk import Desk, Table
+
+Values = dict[str, Any]
+
+_ROWS: Final = 50
+_STATES: Final = (*UNFINISHED, DEAD, *FINISHED)
+
+
+class NotHere(Exception):
+    """There is nothing to show; the words say what is missing."""
+
+
+class Elsewhere(Exception):
+    """What is asked for has a page of its own."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+@final
+class Looks:
+    """The views.  They raise NotHere, Elsewhere, and what the operations raise."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def functions(self, request: Request) -> Values:
+        desk = self._desk
+        pattern = request.query_params.get("function", "")
+        asked = _pattern(pattern)
+        offset = _offset(request)
+        names = await desk.operate("functions", function=asked, limit=_ROWS, offset=offset)
+        rows = [self._row(str(row["function"])) for row in _rows(names, "functions")]
+        statistics = desk.statistics()
+        return {
+            "pattern": pattern,
+            "rows": [row for row in rows if row is not None],
+            "server": statistics.engine,
+            "connections": statistics.sessions,
+            "looked_at": _looked_at(offset, names, len(rows)),
+            **_pages(request, names),
+        }
+
+    def _row(self, name: str) -> Values | None:
+        function = self._desk.function(name)
+        if function is None:
+            return None
+        priorities = zip(Priority, function.queued, strict=True)
+        return {
+            "name": name,
+            "function": function,
+            "priorities": ", ".join(f"{each.name.lower()} {number}" for each, number in priorities),
+            "oldest_s": self._oldest_s(function),
+            "minutes": self._desk.minutes(name),
+            "recent": self._desk.recent(function),
+        }
+
+    def _oldest_s(self, function: QueueStatistics) -> float | None:
+        since_s = function.oldest_queued_s
+        return None if since_s is None else max(0.0, self._desk.now_s() - since_s)
+
+    async def function(self, request: Request) -> Values:
+        name = str(request.path_params["function"])
+        function = self._desk.function(name)
+        if function is None:
+            raise NotHere(f"there is no function {name}")
+        origin, said = self._desk.policy_for(name) or ("", None)
+        return {
+            "name": name,
+            "function": function,
+            "priorities": [priority.name.lower() for priority in Priority],
+            "oldest_s": self._oldest_s(function),
+            "minutes": self._desk.minutes(name),
+            "recent": self._desk.recent(function),
+            "origin": origin,
+            "form": policy_form.filled(said, function.policy),
+            "fields": policy_form.FIELDS,
+        }
+
+    async def jobs(self, request: Request) -> Values:
+        state = request.query_params.get("state", "")
+        return await self._jobs(request, "Jobs", [state] if state else list(UNFINISHED))
+
+    async def dead(self, request: Request) -> Values:
+        return await self._jobs(request, "Dead letters", [DEAD], dead=True)
+
+    async def _jobs(
+        self, request: Request, heading: str, states: list[str], dead: bool = False
+    ) -> Values:
+        names = ("handle", "function", "unique", "state", "older_than_s")
+        asked = {name: request.query_params.get(name, "").strip() for name in names}
+        if asked["handle"]:
+            raise Elsewhere(views.path_of("jobs", asked["handle"]))
+        wanted: Table = {name: asked[name] for name in ("function", "unique") if asked[name]}
+        if asked["older_than_s"]:
+            wanted["older_than_s"] = seconds(asked["older_than_s"])
+        offset = _offset(request)
+        found = await self._desk.operate(
+            "jobs", states=states, limit=_ROWS, offset=offset, **wanted
+        )
+        jobs = _rows(found, "jobs")
+        return {
+            "heading": heading,
+            "dead": dead,
+            "asked": asked,
+            "states": _STATES,
+            "jobs": jobs,
+            "now_s": found["now_s"],
+            "looked_at": _looked_at(offset, found, len(jobs)),
+            **_pages(request, found),
+        }
+
+    async def job(self, request: Request) -> Values:
+        found = await self._desk.operate("job", handle=str(request.path_params["handle"]))
+        job = found["job"]
+        assert isinstance(job, dict), "so is its answer"
+        return {
+            "job": job,
+            "possible": possible(job["state"]),
+            "now_s": found["now_s"],
+            "payload": views.shown(job, "payload"),
+            "result": views.shown(job, "result"),
+        }
+
+    async def workers(self, request: Request) -> Values:
+        found = await self._desk.operate("workers", limit=_ROWS, offset=_offset(request))
+        return {"workers": found["workers"], "now_s": found["now_s"], **_pages(request, found)}
+
+    async def schedules(self, request: Request) -> Values:
+        found = await self._desk.operate("schedules", limit=_ROWS, offset=_offset(request))
+        return {"schedules": found["schedules"], **_pages(request, found)}
+
+    async def policies(self, request: Request) -> Values:
+        found = await self._desk.operate("policies")
+        pattern = request.query_params.get("function", "")
+        _, said = (self._desk.policy_for(pattern) if pattern else None) or ("", None)
+        return {
+            "policies": found["policies"],
+            "pattern": pattern,
+            "form": policy_form.filled(said),
+            "fields": policy_form.FIELDS,
+        }
+
+    async def audit(self, request: Request) -> Values:
+        return {"entries": self._desk.audit.entries()[:_ROWS]}
+
+
+def _pattern(text: str) -> str:
+    """What was typed in, as a pattern: a word stands for all names that hold it."""
+    if not text:
+        return "*"
+    return text if any(sign in text for sign in "*?[") else f"*{text}*"
+
+
+def _offset(request: Request) -> int:
+    text = request.query_params.get("offset", "0")
+    return int(text) if text.isdecimal() and len(text) < 13 else 0
+
+
+def _rows(table: Table, name: str) -> list[Table]:
+    rows = table[name]
+    assert isinstance(rows, list), "so is its answer"
+    return rows
+
+
+def _pages(request: Request, table: Table) -> Values:
+    """The links to the next rows and to the first ones."""
+    asked = [pair for pair in request.query_params.multi_items() if pair[0] != "offset"]
+    follows = table["next"]
+    here = request.url.path
+    return {
+        "next": None if follows is None else f"{here}?{urlencode([*asked, ('offset', follows)])}",
+        "first": f"{here}?{urlencode(asked)}" if _offset(request) else None,
+    }
+
+
+def _looked_at(offset: int, table: Table, rows: int) -> tuple[int, int] | None:
+    """The first and the last number of what was looked at, where the search stopped with room for
+    more rows: one answer looks at so many only.  None: it stopped for no such reason."""
+    follows = table["next"]
+    if not isinstance(follows, int) or rows == _ROWS:
+        return None
+    return offset + 1, follows
