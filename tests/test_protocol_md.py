@@ -471,7 +471,7 @@ class Everything:
 
     def __init__(self) -> None:
         self.engine = Broker().engine
-        self.engine.set_policy(b"f", Policy(keep_s=60.0))
+        self.engine.functions.set_policy(b"f", Policy(keep_s=60.0))
         self.worker = Worker(Nobody())
         self.engine.can_do(self.worker, b"f")
         asked = options.read_options(EVERYTHING)
@@ -532,7 +532,7 @@ def test_keys_of_jobs_and_functions_are_those_of_the_code(document: str) -> None
     told |= world.keys()
     # Text instead of base64, and what is too long or not in memory.
     told |= {"payload", "payload_cut", "payload_on_disk", "result", "result_cut"}
-    row = next(engine.functions())
+    row = next(engine.functions.all())
 
     assert set(keys(job)) == told
     assert sorted(keys(function)) == sorted(function_table(row, 0.0))

@@ -10,5 +10,6 @@ Nothing here reads a clock, opens a file or awaits.  If you need to, you are in 
 
 ``session`` is one connection's conversation, ``outbox`` what it is still to be sent, ``gate`` what
 holds a receipt until its job is durable.  ``operator`` answers the text protocol, ``operations``
-the requests of operators in JSON, with the tables of ``answers``.
+the requests of operators in JSON, with the tables of ``answers``.  ``callbacks`` makes the job that
+tells a URL how another one ended.
 """

@@ -124,7 +124,7 @@ class Operations:
     ) -> Table:
         engine = self._engine
         names, follows = self._matching(function, limit, offset)
-        known = filter(None, map(engine.function, names))
+        known = filter(None, map(engine.functions.get, names))
         rows = [function_table(each, engine.now_s) for each in known]
         return {"functions": rows, "next": follows}
 
@@ -286,12 +286,12 @@ class Operations:
         """What is not said stays as it is."""
         engine = self._engine
         if not is_pattern(function):
-            engine.create_function(function)
+            engine.functions.create(function)
         names, follows = self._matching(function, limit, offset)
         for name in names:
-            now = engine.function(name)
+            now = engine.functions.get(name)
             assert now is not None, "it is among those that are known"
-            engine.steer(
+            engine.functions.steer(
                 name,
                 paused=now.paused if paused is None else paused,
                 draining=now.draining if draining is None else draining,
@@ -301,11 +301,11 @@ class Operations:
     def _matching(self, pattern: bytes, limit: int, offset: int) -> tuple[list[bytes], int | None]:
         """Some of the known functions that a pattern means, and where to go on."""
         if not is_pattern(pattern):
-            known = not offset and self._engine.function(pattern) is not None
+            known = not offset and self._engine.functions.get(pattern) is not None
             return [pattern] if known else [], None
         matches = matcher(pattern)
         found: list[bytes] = []
-        for examined, name in enumerate(islice(self._engine.function_names(), offset, None)):
+        for examined, name in enumerate(islice(self._engine.functions.names(), offset, None)):
             if len(found) == limit or examined == _EXAMINED_MAX:
                 return found, offset + examined
             if matches(name):
@@ -315,21 +315,21 @@ class Operations:
     def policies(self) -> Table:
         rows = [
             {"function": decoded(pattern), "origin": origin, "policy": policy_table(policy)}
-            for pattern, origin, policy in self._engine.policies.items()
+            for pattern, origin, policy in self._engine.functions.policies.items()
         ]
         return {"policies": rows}
 
     def policy(self, *, function: bytes) -> Table:
-        return {"policy": policy_or_none(self._engine.policies.of(function))}
+        return {"policy": policy_or_none(self._engine.functions.policies.of(function))}
 
     def set_policy(self, *, function: bytes, policy: Policy | None) -> Table:
-        changed = self._engine.set_policy(function, policy)
+        changed = self._engine.functions.set_policy(function, policy)
         return {"function": decoded(function), "changed": changed}
 
     # ---- schedules
 
     def schedules(self, *, limit: int = LIMIT_MAX, offset: int = 0) -> Table:
-        names = self._engine.schedule_names()
+        names = self._engine.crontab.names()
         rows = [self._schedule_table(name) for name in names[offset : offset + limit]]
         follows = offset + limit if offset + limit < len(names) else None
         return {"now_s": self._engine.now_s, "schedules": rows, "next": follows}
@@ -339,7 +339,7 @@ class Operations:
 
     def set_schedule(self, *, name: str, schedule: object) -> Table:
         made = None if schedule is None else self._read_schedule(schedule)
-        return {"name": name, "changed": self._engine.set_schedule(name, made)}
+        return {"name": name, "changed": self._engine.crontab.set(name, made)}
 
     def pause_schedule(self, *, name: str) -> Table:
         return self._steer_schedule(name, paused=True)
@@ -348,18 +348,18 @@ class Operations:
         return self._steer_schedule(name, paused=False)
 
     def run_schedule(self, *, name: str) -> Table:
-        handle = self._engine.run_schedule(name)
+        handle = self._engine.crontab.run(name)
         if handle is None:
             raise _no_schedule(name)
         return {"handle": decoded(handle)}
 
     def _steer_schedule(self, name: str, paused: bool) -> Table:
-        if not self._engine.pause_schedule(name, paused):
+        if not self._engine.crontab.pause(name, paused):
             raise _no_schedule(name)
         return {"name": name, "paused": paused}
 
     def _schedule_table(self, name: str) -> Table:
-        found = self._engine.schedule(name)
+        found = self._engine.crontab.get(name)
         if found is None:
             raise _no_schedule(name)
         return schedule_statistics_table(found)
@@ -367,7 +367,7 @@ class Operations:
     def _read_schedule(self, table: object) -> Schedule:
         if not isinstance(table, dict):
             raise refusal("schedule", table, "an object with cron and function, or null")
-        return read_schedule(table, self._engine.ticks)
+        return read_schedule(table, self._engine.crontab.ticks)
 
 
 def _no_schedule(name: str) -> ScheduleNotFound:

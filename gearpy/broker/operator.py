@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from gearpy.engine.engine import Drop
+from gearpy.engine.functions import Drop
 from gearpy.engine.queue import Maxqueue
 from gearpy.engine.statistics import JobStatistics, QueueSizes
 from gearpy.errors import RequestRefused, TooManyFunctions
@@ -44,11 +44,11 @@ class Operator:
     def status(self, _command: Command) -> bytes:
         return admin.report(
             admin.StatusRow(queue.function, queue.total, queue.running, queue.workers)
-            for queue in self._engine.sizes()
+            for queue in self._engine.functions.sizes()
         )
 
     def prioritystatus(self, _command: Command) -> bytes:
-        return admin.report(map(_priority_row, self._engine.sizes()))
+        return admin.report(map(_priority_row, self._engine.functions.sizes()))
 
     def workers(self, _command: Command) -> bytes:
         return admin.report(
@@ -71,7 +71,8 @@ class Operator:
                 return admin.uniques_report(job.unique for job in self._engine.jobs())
             case [b"maxqueue"]:
                 return admin.report(
-                    admin.MaxqueueRow(function, *sizes) for function, sizes in self._engine.limits()
+                    admin.MaxqueueRow(function, *sizes)
+                    for function, sizes in self._engine.functions.limits()
                 )
             case _:
                 return admin.ERR_UNKNOWN_SHOW
@@ -88,14 +89,14 @@ class Operator:
     def create(self, command: Command) -> bytes:
         match command.arguments:
             case [b"function", function]:
-                return self._try(lambda: self._engine.create_function(function))
+                return self._try(lambda: self._engine.functions.create(function))
             case _:
                 return admin.err_incomplete(command.name)
 
     def drop(self, command: Command) -> bytes:
         match command.arguments:
             case [b"function", function]:
-                return _DROPPED[self._engine.drop_function(function)]
+                return _DROPPED[self._engine.functions.drop(function)]
             case _:
                 return admin.err_incomplete(command.name)
 
@@ -109,7 +110,7 @@ class Operator:
                 sizes = (_size(high), _size(normal), _size(low))
             case _:
                 return admin.err_incomplete(command.name)
-        return self._try(lambda: self._engine.limit(function, sizes))
+        return self._try(lambda: self._engine.functions.limit(function, sizes))
 
     def shutdown(self, command: Command) -> bytes:
         if not self._broker.limits.allow_shutdown:

@@ -13,13 +13,16 @@ Read in this order:
     rules        what an operator decides about all jobs, and checks of names
     policy       what is decided for a function: retries, limits, how long its history is kept
     options      the same for one job
+    callbacks    what follows a job when it has ended
     stock        which payloads are in memory
     dispatch     who is given which job next, and who is woken for it
     archive      what stays of jobs that ended
     course       what happens to a job after it was accepted
     records      what is made durable; ``ledger`` makes records of jobs, and jobs of records
+    functions    which functions there are, and what is decided about them
     engine       the verbs
 
-Beside them: ``timers`` (what happens when), ``schedule`` (times as clients write them),
-``selection`` (which jobs an operator means), ``statistics`` and ``snapshots`` (what reports read).
+Beside them: ``timers`` (what happens when), ``cron`` (jobs that are submitted again and again),
+``schedule`` (times as clients write them), ``payloads`` (payloads in JSON), ``selection`` (which
+jobs an operator means), ``statistics`` and ``snapshots`` (what reports read).
 """

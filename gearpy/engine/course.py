@@ -36,7 +36,6 @@ from gearpy.engine.options import Options
 from gearpy.engine.peers import Worker
 from gearpy.engine.policy import Cause, Policy, Verdict, attempts_max, decide
 from gearpy.engine.ports import Journal
-from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.rules import Rules, may_retry
 from gearpy.engine.statistics import Totals
 from gearpy.engine.stock import Stock
@@ -577,8 +576,3 @@ def take_options(job: Job, options: Options) -> None:
 def allowed_attempts(job: Job, job_retries: int) -> int | None:
     """How many attempts the job may have; None: any number."""
     return attempts_max(job.policy or _NO_POLICY, job_retries)
-
-
-def function_is_kept(queue: FunctionQueue) -> bool:
-    """Whether anything of a function is left that would be lost with it."""
-    return bool(queue.total or queue.dead or queue.kept)

@@ -197,7 +197,7 @@ class Crontab:
     ) -> None:
         self._timers = timers
         self._journal = journal
-        self._ticks = ticks
+        self.ticks = ticks
         self._submit = submit
         self._is_unfinished = is_unfinished
         self._file = dict(from_file)
@@ -239,11 +239,15 @@ class Crontab:
 
     # ---- what is decided
 
-    def set(self, name: str, schedule: Schedule) -> None:
-        """Sets a schedule, in place of one with this name; it fires from the next tick on.
+    def set(self, name: str, schedule: Schedule | None) -> bool:
+        """Sets a schedule, in place of one with this name; it fires from the next tick on.  None
+        takes back what was set, and what the settings say under its name counts again.
 
-        Raises InvalidArgument for a name that can't be one, or if there are too many.
+        Returns whether that changed anything.  Raises InvalidArgument for a name that can't be one,
+        or if there are too many.
         """
+        if schedule is None:
+            return self._take_back(name)
         check_schedule_name(name)
         old = self._entries.get(name)
         if old is None and len(self._entries) >= SCHEDULES_MAX:
@@ -255,12 +259,9 @@ class Crontab:
         self._entries[name] = entry
         self._write(entry)
         self._arm(entry)
+        return True
 
-    def take_back(self, name: str) -> bool:
-        """Forgets a schedule that was set; what the settings say under its name counts again.
-
-        False: none was set.
-        """
+    def _take_back(self, name: str) -> bool:
         entry = self._entries.get(name)
         if entry is None or entry.origin == "file":
             return False
@@ -302,7 +303,7 @@ class Crontab:
     # ---- its ticks
 
     def _next_s(self, schedule: Schedule, after_s: float) -> float:
-        return self._ticks.next_s(schedule.cron, schedule.timezone, after_s)
+        return self.ticks.next_s(schedule.cron, schedule.timezone, after_s)
 
     def _arm(self, entry: _Entry) -> None:
         self._disarm(entry)
@@ -368,7 +369,7 @@ class Crontab:
         state = json.loads(record.state)
         last_s = float(state["last_s"])
         if record.schedule:
-            schedule = read_schedule(json.loads(record.schedule), self._ticks)
+            schedule = read_schedule(json.loads(record.schedule), self.ticks)
             entry = _Entry(record.name, "set", schedule, last_s)
         elif record.name in self._file:
             entry = _Entry(record.name, "file", self._file[record.name], last_s)

@@ -7,13 +7,14 @@ Time is given by ``advance``, never taken; chance by ``draw``.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Final, Literal, final
+from typing import Final, final
 
 from gearpy.engine.archive import Archive
 from gearpy.engine.callbacks import Callback, Caller, Following, NoCaller
-from gearpy.engine.course import Course, allowed_attempts, function_is_kept, life_of
-from gearpy.engine.cron import Crontab, NoTicks, Schedule, ScheduleStatistics, Ticks
+from gearpy.engine.course import Course, allowed_attempts, life_of
+from gearpy.engine.cron import Crontab, NoTicks, Schedule, Ticks
 from gearpy.engine.dispatch import Dispatch
+from gearpy.engine.functions import Functions
 from gearpy.engine.job import (
     DATA,
     DELAYED,
@@ -25,29 +26,23 @@ from gearpy.engine.job import (
     Report,
     coalescing_key,
 )
-from gearpy.engine.ledger import Restorer, policy_change
+from gearpy.engine.ledger import Restorer
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.policy import Cause, Policy, PolicyBook, matcher
+from gearpy.engine.policy import Cause, PolicyBook
 from gearpy.engine.ports import Journal, NoJournal, Observer
-from gearpy.engine.queue import UNLIMITED, FunctionQueue, Maxqueue
-from gearpy.engine.records import FunctionChange, Mark, Record
+from gearpy.engine.queue import FunctionQueue
+from gearpy.engine.records import Mark, Record
 from gearpy.engine.rules import Rules, check_function, check_unique
 from gearpy.engine.selection import Matcher, Selected, Selection, select
 from gearpy.engine.snapshots import (
     engine_statistics,
     job_statistics,
     next_jobs,
-    queue_flow,
-    queue_sizes,
-    queue_statistics,
 )
 from gearpy.engine.statistics import (
     EngineStatistics,
     JobStatistics,
-    QueueFlow,
-    QueueSizes,
-    QueueStatistics,
     Usage,
 )
 from gearpy.engine.stock import Stock
@@ -61,8 +56,6 @@ from gearpy.errors import (
 )
 from gearpy.priority import Priority
 
-Drop = Literal["dropped", "unknown", "in use", "queued"]
-
 _NUMBERS_AHEAD: Final = 1_000_000  # that the journal's mark is ahead of what is in use
 
 
@@ -75,6 +68,8 @@ class Engine:
     of journalled jobs beyond ``budget_bytes`` are left to the journal.  ``ticks`` reads cron
     expressions; ``schedules`` are those of the settings.  ``caller`` knows how URLs are told of
     the ends of jobs.  ``observer`` hears of the ends of jobs that have labels.
+
+    What is decided about functions and schedules are verbs of ``functions`` and ``crontab``.
 
     After each call of ``advance`` it must be called again at the time that it returns, or earlier.
     """
@@ -96,7 +91,6 @@ class Engine:
         self.rules = rules or Rules()
         self.now_s = now_s
         self.draining = False  # takes no new jobs and hands none out
-        self.policies = policies or PolicyBook()
         self._journal: Journal = journal or NoJournal()
         self._timers = Timers(now_s)
         self._stock = Stock(self._journal, budget_bytes)
@@ -113,11 +107,10 @@ class Engine:
             self._ended,
         )
         self._course.next_number = first_number
-        self.ticks: Ticks = ticks or NoTicks()
-        self._crontab = Crontab(
+        self.crontab = Crontab(
             self._timers,
             self._journal,
-            self.ticks,
+            ticks or NoTicks(),
             self._submit_scheduled,
             self._is_unfinished,
             schedules or {},
@@ -129,8 +122,10 @@ class Engine:
         self._mark = 0  # what the journal knows to be higher than all numbers
         self._jobs = self._course.jobs
         self._totals = self._course.totals
-        self._functions: dict[bytes, FunctionQueue] = {}
-        self._maxqueues: dict[bytes, Maxqueue] = {}  # limits that wait for their function
+        self.functions = Functions(
+            self.rules, policies or PolicyBook(), self._journal, self._dispatch, self._archive
+        )
+        self._queues = self.functions.queues
 
     # ---- time
 
@@ -200,7 +195,7 @@ class Engine:
         callback = None if options is None else options.callback
         if callback is not None and callback.url:
             self._caller.check()
-        queue = self._functions.get(function) or self._new_function(function)
+        queue = self._queues.get(function) or self.functions.queue(function)
         key = coalescing_key(unique, payload) if unique else None
         if key is not None:
             job = queue.uniques.get(key)
@@ -292,12 +287,8 @@ class Engine:
         """What follows a job was promised when it was taken: no limit counts, nor that the server
         stops."""
         following = self._following(job)
-        queue = self._functions.get(following.function)
-        if queue is None:
-            queue = self._restored_queue(following.function)
-            self._fit(queue)
         self._accept(
-            queue,
+            self.functions.promised_queue(following.function),
             None,
             b"",
             None,
@@ -356,7 +347,7 @@ class Engine:
 
     def status_by_unique(self, unique: bytes) -> JobStatistics | None:
         """The unfinished job with this unique, of whichever function has one."""
-        for queue in self._functions.values():
+        for queue in self._queues.values():
             job = queue.uniques.get(unique)
             if job is not None:
                 return self.describe(job)
@@ -382,7 +373,7 @@ class Engine:
 
         Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions.
         """
-        queue = self._functions.get(function) or self._new_function(function)
+        queue = self._queues.get(function) or self.functions.queue(function)
         ability = worker.abilities.get(queue)
         if ability is not None:
             ability.timeout_s = timeout_s
@@ -395,7 +386,7 @@ class Engine:
 
     def cannot_do(self, worker: Worker, function: bytes) -> None:
         """The worker can't do it any more.  Jobs that it holds stay its own."""
-        queue = self._functions.get(function)
+        queue = self._queues.get(function)
         if queue is not None and queue in worker.abilities:
             self._dispatch.unable(worker, queue)
 
@@ -587,157 +578,19 @@ class Engine:
 
     def peek(self, function: bytes, count: int) -> list[Job]:
         """The jobs of a function that would be given out next, in order."""
-        queue = self._functions.get(function)
+        queue = self._queues.get(function)
         return [] if queue is None else next_jobs(queue, count)
 
     def jobs(self) -> Iterator[JobStatistics]:
         """Every unfinished job, oldest first, but for those that were revived."""
         return map(self.describe, self._jobs)
 
-    # ---- operators: functions
-
-    def create_function(self, function: bytes) -> None:
-        """Makes a function known.  Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions."""
-        if function not in self._functions:
-            self._new_function(function)
-
-    def function(self, function: bytes) -> QueueStatistics | None:
-        """The function with this name, or None."""
-        queue = self._functions.get(function)
-        return None if queue is None else queue_statistics(queue)
-
-    def functions(self) -> Iterator[QueueStatistics]:
-        """Every function, oldest first."""
-        return map(queue_statistics, self._functions.values())
-
-    def sizes(self) -> Iterator[QueueSizes]:
-        """The same in short."""
-        return map(queue_sizes, self._functions.values())
-
-    def flow(self, function: bytes) -> QueueFlow | None:
-        """What goes through a function, or None."""
-        queue = self._functions.get(function)
-        return None if queue is None else queue_flow(queue)
-
-    def function_names(self) -> Iterator[bytes]:
-        """The name of every function, oldest first."""
-        return iter(self._functions)
-
-    def drop_function(self, function: bytes) -> Drop:
-        """Forgets a function, unless that would lose jobs or surprise workers."""
-        queue = self._functions.get(function)
-        if queue is None:
-            return "unknown"
-        if queue.workers or queue.running:
-            return "in use"
-        if function_is_kept(queue):
-            return "queued"  # gearmand drops it, and loses its jobs
-        self.steer(function, paused=False, draining=False)
-        del self._functions[function]
-        return "dropped"
-
-    def steer(self, function: bytes, *, paused: bool, draining: bool) -> None:
-        """``paused``: no job is given out.  ``draining``: no new job is taken.
-
-        Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions.
-        """
-        queue = self._queue(function)
-        if (queue.paused, queue.draining) == (paused, draining):
-            return
-        queue.paused, queue.draining = paused, draining
-        self._fit(queue)
-        self._journal.note(FunctionChange(function, paused, draining))
-        self._dispatch.call(queue)
-
-    def limit(self, function: bytes, maxqueue: Maxqueue) -> None:
-        """Sets how many unfinished jobs a function may have when a job of high, normal or low
-        priority is submitted; 0 for no limit.  It also counts for a function that comes later.
-
-        Raises ArgumentTooLarge, InvalidArgument or TooManyFunctions.
-        """
-        queue = self._functions.get(function)
-        if queue is not None:
-            queue.maxqueue = maxqueue
-            self._fit(queue)
-        elif maxqueue == UNLIMITED:
-            self._maxqueues.pop(function, None)
-        else:
-            check_function(function)
-            if function not in self._maxqueues:
-                self._check_room()
-            self._maxqueues[function] = maxqueue
-
-    def limits(self) -> Iterator[tuple[bytes, Maxqueue]]:
-        """The functions that have a limit, those that wait for their function included."""
-        for queue in self._functions.values():
-            if queue.maxqueue != UNLIMITED:
-                yield queue.name, queue.maxqueue
-        yield from self._maxqueues.items()
-
-    def set_policy(self, pattern: bytes, policy: Policy | None) -> bool:
-        """Sets the policy of a function, or of all that match a shell pattern; None takes it back.
-
-        Returns whether that changed anything.  Raises InvalidArgument if there are too many.
-        """
-        if policy is None:
-            if not self.policies.take_back(pattern):
-                return False
-        else:
-            self.policies.set(pattern, policy)
-        self._journal.note(policy_change(pattern, policy))
-        matches = matcher(pattern)
-        self._fit_all([queue for queue in self._functions.values() if matches(queue.name)])
-        return True
-
-    def _fit_all(self, queues: Iterable[FunctionQueue], restored: bool = False) -> None:
-        """These functions find out anew which policy they have."""
-        changed = []
-        for queue in queues:
-            policy = self.policies.of(queue.name)
-            if restored or policy != queue.policy:
-                queue.policy = policy
-                self._fit(queue)
-                changed.append(queue)
-        for queue in changed:
-            self._archive.sweep_later(queue)
-            self._dispatch.call(queue)
-
-    # ---- operators: schedules
-
-    def schedule_names(self) -> list[str]:
-        """The names of all schedules, in order."""
-        return self._crontab.names()
-
-    def schedule(self, name: str) -> ScheduleStatistics | None:
-        """The schedule with this name, or None."""
-        return self._crontab.get(name)
-
-    def set_schedule(self, name: str, schedule: Schedule | None) -> bool:
-        """Sets a schedule; None takes back what was set, and what the settings say counts again.
-
-        Returns whether that changed anything.  Raises InvalidArgument for a name that can't be
-        one, or if there are too many.
-        """
-        if schedule is None:
-            return self._crontab.take_back(name)
-        self._crontab.set(name, schedule)
-        return True
-
-    def pause_schedule(self, name: str, paused: bool) -> bool:
-        """Has a schedule fire no more, or again from its next tick on.  False: there is none."""
-        return self._crontab.pause(name, paused)
-
-    def run_schedule(self, name: str) -> bytes | None:
-        """Submits a schedule's job now; returns its handle, or None if there is no such schedule.
-
-        Raises what ``submit`` raises.
-        """
-        return self._crontab.run(name)
+    # ---- operators: everything
 
     def statistics(self) -> EngineStatistics:
         """Counters and sizes."""
         return engine_statistics(
-            self._course, self._dispatch, self._archive, self._stock, len(self._functions)
+            self._course, self._dispatch, self._archive, self._stock, len(self.functions)
         )
 
     # ---- the journal
@@ -748,23 +601,23 @@ class Engine:
         Returns sentences about records that made no sense.
         """
         restorer = Restorer(
-            self._restored_queue,
+            self.functions.restored_queue,
             self._course,
             self._archive,
             self._stock,
-            self.policies,
-            self._crontab,
+            self.functions.policies,
+            self.crontab,
         )
         restorer.restore(records)
         self._course.next_number = max(self._course.next_number, restorer.first_number)
-        self._fit_all(self._functions.values(), restored=True)
+        self.functions.restored()
         self._restoring = True
         restorer.place()
         self._restoring = False
         for job in self._owed:  # behind all that were there before
             self._follow(job)
         self._owed.clear()
-        self._crontab.settle()
+        self.crontab.settle()
         self._reserve()
         return restorer.refused
 
@@ -778,43 +631,6 @@ class Engine:
             queue.dry = False
             self._dispatch.refit(queue)
             self._dispatch.call(queue)
-
-    # ---- functions
-
-    def _queue(self, function: bytes) -> FunctionQueue:
-        """The function with this name, made known if need be."""
-        return self._functions.get(function) or self._new_function(function)
-
-    def _new_function(self, function: bytes) -> FunctionQueue:
-        check_function(function)
-        maxqueue = self._maxqueues.pop(function, None)
-        if maxqueue is None:
-            self._check_room()
-        queue = self._restored_queue(function)
-        if maxqueue is not None:
-            queue.maxqueue = maxqueue
-        if maxqueue is not None or queue.policy is not None:
-            self._fit(queue)
-        return queue
-
-    def _restored_queue(self, function: bytes) -> FunctionQueue:
-        """The function with this name, whatever limits say: it was taken once."""
-        queue = self._functions.get(function)
-        if queue is None:
-            queue = FunctionQueue(function, self.policies.of(function))
-            self._functions[function] = queue
-        return queue
-
-    def _fit(self, queue: FunctionQueue) -> None:
-        """Something was decided about the function."""
-        queue.fit()
-        self._dispatch.fit(queue)
-
-    def _check_room(self) -> None:
-        if len(self._functions) + len(self._maxqueues) >= self.rules.functions_max:
-            raise TooManyFunctions(
-                f"this server knows {self.rules.functions_max:,} functions, and that is its limit"
-            )
 
 
 def _check_same(callback: Callback, job: Job) -> None:

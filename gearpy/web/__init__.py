@@ -3,5 +3,5 @@
 It comes with ``gearpy[web]``, and is there only where it is asked for.  Nothing in here reaches
 inside the engine: ``desk`` calls its verbs and its operations, in the server's own event loop, and
 everybody else in here calls the desk.  ``serving`` has the sockets, ``guard`` says who may come in;
-``api`` and ``page`` are what they find.
+``api``, ``page`` and ``older`` (for clients of other queue servers) are what they find.
 """

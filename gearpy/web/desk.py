@@ -98,7 +98,7 @@ class Desk:
     def function(self, name: str) -> QueueStatistics | None:
         """A function as it is now, if it is known."""
         self._turns.begin()
-        return self._engine.function(_name("function", name))
+        return self._engine.functions.get(_name("function", name))
 
     def handle(self, number: int) -> str:
         """The handle that has this number."""
@@ -116,7 +116,7 @@ class Desk:
         """The policy for just this name or pattern, and where it comes from; None: there is none.
         What counts for a function may be more than that: see ``function``."""
         wanted = _name("function", name)
-        for pattern, origin, policy in self._engine.policies.items():
+        for pattern, origin, policy in self._engine.functions.policies.items():
             if pattern == wanted:
                 return origin, policy
         return None

@@ -81,8 +81,8 @@ class History:
         tracks: dict[bytes, _Track] = {}
         bases: dict[bytes, array[float]] = {}
         ended: dict[bytes, int] = {}
-        for number, name in enumerate(list(self._engine.function_names()), 1):
-            flow = self._engine.flow(name)
+        for number, name in enumerate(list(self._engine.functions.names()), 1):
+            flow = self._engine.functions.flow(name)
             if flow is not None:
                 ended[name] = flow.ended
                 track = self._track(flow)
@@ -106,7 +106,7 @@ class History:
             track = _Track(self._step, self._bases.get(flow.function, NOTHING))
         track.note(self._step, flow.unfinished, ended)
         if track.ends_piece(self._step):
-            function = self._engine.function(flow.function)
+            function = self._engine.functions.get(flow.function)
             assert function is not None, "its flow was there"
             track.recently.cut(function.counters)
         return None if track.is_still(self._step) else track

@@ -43,8 +43,8 @@ class Meter:
     async def _functions(self) -> list[QueueStatistics]:
         engine = self._server.broker.engine
         found: list[QueueStatistics] = []
-        for number, name in enumerate(list(engine.function_names()), 1):
-            function = engine.function(name)
+        for number, name in enumerate(list(engine.functions.names()), 1):
+            function = engine.functions.get(name)
             if function is not None:
                 found.append(function)
             if number % _SLICE == 0:

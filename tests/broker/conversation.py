@@ -157,7 +157,7 @@ class _Conversation:
                 self._act(None, self.broker.drain)
             case [b"policy", bytes(pattern), *texts]:
                 table = read_assignments(word.decode() for word in self._values_of(texts))
-                self.broker.engine.set_policy(pattern, read_policy(table))
+                self.broker.engine.functions.set_policy(pattern, read_policy(table))
             case [b"statistics", *counts]:
                 self._count(self._values_of(counts))
             case [bytes(name), b"!", b"leaves"]:

@@ -22,7 +22,7 @@ class Shop:
     def __init__(self) -> None:
         self.broker = Broker(now_s=NOW_S, facts=Facts(version="1.2.3", pid=42), ticks=CronTicks())
         self.engine = self.broker.engine
-        self.engine.set_policy(b"f*", read_policy(KEPT))
+        self.engine.functions.set_policy(b"f*", read_policy(KEPT))
         self._workers: dict[bytes, WorkerRecorder] = {}
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_a_server_without_a_secret_promises_no_calls() -> None:
     engine, _ = server("")
     with pytest.raises(InvalidArgument, match="--callback-secret"):
         engine.submit(None, b"f", b"", b"x", options=OPTIONS)
-    assert engine.function(b"f") is not None
+    assert engine.functions.get(b"f") is not None
     assert not engine.statistics().jobs
 
 

@@ -127,14 +127,14 @@ REFUSED: Final = [
 @pytest.mark.parametrize(("request_", "words"), REFUSED, ids=lambda each: repr(each)[:40])
 def test_refused(request_: bytes, words: str) -> None:
     shop = Shop()
-    before = (shop.engine.statistics(), list(shop.engine.policies.items()))
+    before = (shop.engine.statistics(), list(shop.engine.functions.policies.items()))
     with pytest.raises(InvalidArgument) as refused:
         shop.broker.operations.answer(request_)
     sentence = str(refused.value)
     assert words in sentence
     assert sentence.isprintable()
     assert len(sentence) < 500
-    assert (shop.engine.statistics(), list(shop.engine.policies.items())) == before
+    assert (shop.engine.statistics(), list(shop.engine.functions.policies.items())) == before
 
 
 def test_a_request_that_is_too_long() -> None:
@@ -203,7 +203,7 @@ def test_functions() -> None:
     for state in ALL_STATES:
         shop.make(state)
     shop.later(5)
-    shop.engine.create_function(b"gr\xf6\xdfe")
+    shop.engine.functions.create(b"gr\xf6\xdfe")
     f, other = shop.ask("functions")["functions"]
     assert f == {
         "function": "f",
@@ -238,8 +238,8 @@ def test_functions() -> None:
 def test_functions_by_name_and_slice() -> None:
     shop = Shop()
     for number in range(25):
-        shop.engine.create_function(b"f%d" % number)
-    shop.engine.create_function(b"g[1]")
+        shop.engine.functions.create(b"f%d" % number)
+    shop.engine.functions.create(b"g[1]")
 
     def names(**fields: Any) -> tuple[list[str], int | None]:
         answer = shop.ask("functions", **fields)
@@ -258,7 +258,7 @@ def test_functions_by_name_and_slice() -> None:
 def test_pause_resume_drain() -> None:
     shop = Shop()
     for name in (b"fa", b"fb", b"g"):
-        shop.engine.create_function(name)
+        shop.engine.functions.create(name)
 
     def marks() -> dict[str, tuple[bool, bool]]:
         rows = shop.ask("functions")["functions"]
@@ -294,7 +294,7 @@ def test_pause_resume_drain() -> None:
 def test_steering_looks_at_a_bounded_number_of_functions() -> None:
     shop = Shop()
     for number in range(10_001):
-        shop.engine.create_function(b"%d" % number)
+        shop.engine.functions.create(b"%d" % number)
     assert shop.ask("pause", function="*1000[0]") == {"functions": [], "next": 10_000}
     assert shop.ask("pause", function="*1000[0]", offset=10_000)["functions"] == ["10000"]
 
@@ -318,8 +318,8 @@ def test_policies() -> None:
     }
     assert shop.ask("policy", function="fa") == {"policy": KEPT | table}
     assert shop.ask("policy", function="fb") == {"policy": KEPT}
-    shop.engine.create_function(b"fa")
-    assert shop.engine.policies.of(b"fa") == read_policy(KEPT | table)
+    shop.engine.functions.create(b"fa")
+    assert shop.engine.functions.policies.of(b"fa") == read_policy(KEPT | table)
     assert shop.ask("set-policy", function="fa", policy=None)["changed"] is True
     assert shop.ask("set-policy", function="fa", policy=None)["changed"] is False
     assert shop.ask("policy", function="fa") == {"policy": KEPT}
@@ -331,7 +331,7 @@ def test_a_policy_counts_at_once() -> None:
     shop.ask("set-policy", function="g", policy={"max-queue": 1})
     (row,) = shop.ask("functions", function="g")["functions"]
     assert row["policy"] == {"max_queue": 1}
-    assert shop.engine.policies.of(b"g") == Policy(max_queue=1)
+    assert shop.engine.functions.policies.of(b"g") == Policy(max_queue=1)
 
 
 def test_every_verb_is_tried() -> None:

@@ -47,7 +47,7 @@ def test_a_delayed_job_that_ended_is_not_due_any_more() -> None:
 
 def test_a_selection() -> None:
     shop = Shop()
-    shop.engine.set_policy(b"*", read_policy(KEPT))
+    shop.engine.functions.set_policy(b"*", read_policy(KEPT))
     old = shop.submit(b"image.rotate")
     shop.later(100)
     young = shop.submit(b"image.resize")

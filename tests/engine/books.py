@@ -110,7 +110,7 @@ class Books:
     def _functions_are_booked(self) -> None:
         model = self.model
         names = []
-        for got in self.engine.functions():
+        for got in self.engine.functions.all():
             function = got.function
             names.append(function)
             for states, counted in (("queued", got.queued), ("delayed retrying", got.delayed)):
@@ -138,11 +138,11 @@ class Books:
                 if (job.function, job.state) == (function, "dead")
             ]
             assert got.oldest_dead_s == min(died_s, default=None)
-            assert got == self.engine.function(function)
+            assert got == self.engine.functions.get(function)
             self._counters_are_booked(function, got.counters)
             self._next_jobs_are_booked(function)
         assert sorted(names) == sorted(model.functions)
-        assert dict(self.engine.limits()) == model.maxqueues
+        assert dict(self.engine.functions.limits()) == model.maxqueues
 
     def _counters_are_booked(self, function: bytes, got: CounterStatistics) -> None:
         history = Counter(event for event, name, _ in self.model.history if name == function)

@@ -217,7 +217,7 @@ class EngineBesideModel(World, RuleBasedStateMachine):
 
     def _limits_hold(self, job: ModelJob) -> None:
         """One of its function has just started."""
-        found = self.engine.function(job.function)
+        found = self.engine.functions.get(job.function)
         assert found is not None
         policy = found.policy
         assert not found.paused
@@ -368,13 +368,13 @@ class EngineBesideModel(World, RuleBasedStateMachine):
 
     @rule(function=functions, paused=st.booleans(), draining=st.booleans())
     def steer(self, function: bytes, paused: bool, draining: bool) -> None:
-        self.engine.steer(function, paused=paused, draining=draining and paused)
+        self.engine.functions.steer(function, paused=paused, draining=draining and paused)
         self.model.steer(function, paused, draining and paused)
 
     @rule(function=functions, policy=st.one_of(st.none(), policies))
     def decide(self, function: bytes, policy: Policy | None) -> None:
         known = function in self.model.set_policies
-        assert self.engine.set_policy(function, policy) == (known or policy is not None)
+        assert self.engine.functions.set_policy(function, policy) == (known or policy is not None)
         self.model.set_policy(function, policy)
         self.decided_s = self.model.now_s
 
@@ -386,13 +386,13 @@ class EngineBesideModel(World, RuleBasedStateMachine):
     )
     def seldom(self, what: str, pick: int, function: bytes, sizes: tuple[int, int, int]) -> None:
         if what == "limit":
-            self.engine.limit(function, sizes)
+            self.engine.functions.limit(function, sizes)
             self.model.limit(function, sizes)
         elif what == "create":
-            self.engine.create_function(function)
+            self.engine.functions.create(function)
             self.model.know(function)
         elif what == "drop":
-            dropped = self.engine.drop_function(function) == "dropped"
+            dropped = self.engine.functions.drop(function) == "dropped"
             assert dropped == self.model.drop_function(function)
         elif what == "fill":
             self.engine.journal_full = self.model.journal_full = pick % 3 == 0
@@ -452,7 +452,7 @@ class EngineBesideModel(World, RuleBasedStateMachine):
         if sys.exc_info()[0] is not None or self.model.draining:
             return  # a step failed already, or nothing more is handed out
         for function in list(self.model.functions):
-            self.engine.steer(function, paused=False, draining=False)
+            self.engine.functions.steer(function, paused=False, draining=False)
             self.model.steer(function, False, False)
             self._can_do(0, function, 0.0)
         self.note_wakes()

@@ -116,11 +116,11 @@ def test_a_smaller_limit_counts_from_the_next_end_on() -> None:
     engine = engine_with(Policy(keep_s=60.0))
     worker = able(engine)
     jobs = [finished(engine, worker) for _ in range(4)]
-    engine.set_policy(b"f", Policy(keep_s=60.0, keep_bytes=2 * size_bytes(jobs[0])))
+    engine.functions.set_policy(b"f", Policy(keep_s=60.0, keep_bytes=2 * size_bytes(jobs[0])))
     assert all(kept(engine, jobs))
     jobs.append(finished(engine, worker))
     assert kept(engine, jobs) == [False] * 3 + [True] * 2
-    engine.set_policy(b"f", Policy(keep_s=60.0, keep_bytes=0))
+    engine.functions.set_policy(b"f", Policy(keep_s=60.0, keep_bytes=0))
     jobs.append(finished(engine, worker, b"result"))
     assert not any(kept(engine, jobs))
 

@@ -162,7 +162,7 @@ def test_who_can_do_what_follows_is_woken() -> None:
 def test_no_limit_stands_against_what_was_promised() -> None:
     engine, _ = new_engine(next=Policy(max_queue=1))
     jobs = [submit(engine, TO_JOB) for _ in range(3)]
-    engine.steer(b"next", paused=False, draining=True)
+    engine.functions.steer(b"next", paused=False, draining=True)
     engine.journal_full = True
     engine.drain()
     for job in jobs:
@@ -173,7 +173,7 @@ def test_no_limit_stands_against_what_was_promised() -> None:
 def test_what_follows_has_the_policy_of_its_function() -> None:
     engine, _ = new_engine(next=Policy(delay_s=9.0))
     engine.cancel(submit(engine, TO_JOB).handle)
-    found = engine.function(b"next")
+    found = engine.functions.get(b"next")
     assert found is not None
     assert sum(found.delayed) == 1
 

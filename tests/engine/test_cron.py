@@ -60,7 +60,7 @@ class Servers:
         return self.engine.statistics().jobs
 
     def error(self, name: str = "s") -> str:
-        found = self.engine.schedule(name)
+        found = self.engine.crontab.get(name)
         assert found is not None
         return found.error
 
@@ -68,11 +68,11 @@ class Servers:
 def test_it_submits_what_it_says_at_each_tick() -> None:
     servers = Servers()
     wanted = schedule(unique="u", options={"priority": "high", "attempts": 7}, data="letter")
-    servers.engine.set_schedule("s", wanted)
+    servers.engine.crontab.set("s", wanted)
     servers.advance(1019.0)
     assert servers.fired == 0
     servers.advance(1020.0)
-    found = servers.engine.schedule("s")
+    found = servers.engine.crontab.get("s")
     assert found is not None
     job = servers.engine.find(found.handle)
     assert job is not None
@@ -84,8 +84,8 @@ def test_it_submits_what_it_says_at_each_tick() -> None:
 
 def test_each_tick_fires_once() -> None:
     servers = Servers()
-    servers.engine.set_schedule("s", schedule())
-    servers.engine.set_schedule("t", schedule("30"))
+    servers.engine.crontab.set("s", schedule())
+    servers.engine.crontab.set("t", schedule("30"))
     servers.advance(1000.0 + 600)
     assert servers.fired == 10 + 20
 
@@ -96,7 +96,7 @@ def test_no_tick_is_lost_or_fires_twice_whenever_a_server_starts_anew(
 ) -> None:
     """Nobody is away for longer than a minute."""
     servers = Servers(of_file=schedule(str(every_s)))
-    servers.engine.set_schedule("s", schedule(str(every_s)))
+    servers.engine.crontab.set("s", schedule(str(every_s)))
     now_s = 1000.0
     expected = 0
     for step_s, restarts in steps:
@@ -114,7 +114,7 @@ def test_no_tick_is_lost_or_fires_twice_whenever_a_server_starts_anew(
 @pytest.mark.parametrize(("missed", "fires"), [("once", 1), ("skip", 0)])
 def test_what_was_missed_fires_once_or_not_at_all(missed: str, fires: int) -> None:
     servers = Servers()
-    servers.engine.set_schedule("s", schedule("3600", missed=missed))
+    servers.engine.crontab.set("s", schedule("3600", missed=missed))
     servers.start(100_000.0)
     assert servers.fired == fires
     assert ("missed" in servers.error()) is not bool(fires)
@@ -127,7 +127,7 @@ def test_what_was_missed_fires_once_or_not_at_all(missed: str, fires: int) -> No
 
 def test_a_tick_within_a_minute_was_not_missed() -> None:
     servers = Servers()
-    servers.engine.set_schedule("s", schedule("3600", missed="skip"))
+    servers.engine.crontab.set("s", schedule("3600", missed="skip"))
     servers.start(3600.0 + 59)
     assert servers.fired == 1
     servers.start(7200.0 + 61)
@@ -136,14 +136,14 @@ def test_a_tick_within_a_minute_was_not_missed() -> None:
 
 def test_without_overlap_it_waits_for_its_last_job() -> None:
     servers = Servers()
-    servers.engine.set_schedule("s", schedule(overlap=False))
+    servers.engine.crontab.set("s", schedule(overlap=False))
     servers.advance(1020.0)
     servers.advance(1090.0)
     assert servers.fired == 1
     assert "not finished" in servers.error()
     servers.start(1150.0)
     assert servers.fired == 1, "the journal knows the last job"
-    found = servers.engine.schedule("s")
+    found = servers.engine.crontab.get("s")
     assert found is not None
     servers.engine.cancel(found.handle)
     servers.advance(1200.0)
@@ -152,39 +152,39 @@ def test_without_overlap_it_waits_for_its_last_job() -> None:
 
 def test_a_paused_one_does_not_fire_nor_catch_up() -> None:
     servers = Servers(s=schedule())
-    assert servers.engine.pause_schedule("s", True)
+    assert servers.engine.crontab.pause("s", True)
     servers.start(5000.0)
     servers.advance(6000.0)
-    found = servers.engine.schedule("s")
+    found = servers.engine.crontab.get("s")
     assert found is not None
     assert (servers.fired, found.paused, found.next_s) == (0, True, ())
-    servers.engine.pause_schedule("s", False)
+    servers.engine.crontab.pause("s", False)
     servers.advance(6060.0)
     assert servers.fired == 1
-    assert not servers.engine.pause_schedule("unknown", True)
+    assert not servers.engine.crontab.pause("unknown", True)
 
 
 def test_it_runs_at_once_beside_its_ticks() -> None:
     servers = Servers(s=schedule("3600"))
-    handle = servers.engine.run_schedule("s")
+    handle = servers.engine.crontab.run("s")
     assert handle is not None
     assert servers.engine.find(handle) is not None
     servers.advance(3600.0)
     assert servers.fired == 2
-    assert servers.engine.run_schedule("unknown") is None
+    assert servers.engine.crontab.run("unknown") is None
 
 
 def test_what_is_set_hides_what_the_settings_say() -> None:
     servers = Servers(s=schedule("60"))
-    servers.engine.set_schedule("s", schedule("7"))
+    servers.engine.crontab.set("s", schedule("7"))
     servers.start(1000.0)
-    found = servers.engine.schedule("s")
+    found = servers.engine.crontab.get("s")
     assert found is not None
     assert (found.origin, found.schedule.cron) == ("set", "7")
-    assert servers.engine.set_schedule("s", None)
-    assert not servers.engine.set_schedule("s", None)
+    assert servers.engine.crontab.set("s", None)
+    assert not servers.engine.crontab.set("s", None)
     servers.start(1000.0)
-    found = servers.engine.schedule("s")
+    found = servers.engine.crontab.get("s")
     assert found is not None
     assert (found.origin, found.schedule.cron) == ("file", "60")
     servers.advance(1020.0)
@@ -197,24 +197,24 @@ def test_what_left_the_settings_is_forgotten() -> None:
     assert servers.journal.schedules
     servers.from_file = {}
     servers.start(1030.0)
-    assert servers.engine.schedule_names() == []
+    assert servers.engine.crontab.names() == []
     assert not servers.journal.schedules
-    assert servers.engine.set_schedule("t", schedule())
-    assert servers.engine.set_schedule("t", None)
+    assert servers.engine.crontab.set("t", schedule())
+    assert servers.engine.crontab.set("t", None)
     assert not servers.journal.schedules
 
 
 def test_a_job_that_is_not_taken_is_submitted_again() -> None:
     servers = Servers()
-    servers.engine.set_policy(b"digest", read_policy({"max_queue": 1}))
+    servers.engine.functions.set_policy(b"digest", read_policy({"max_queue": 1}))
     first = servers.engine.submit(None, b"digest", b"", b"")
-    servers.engine.set_schedule("s", schedule("3600"))
-    servers.engine.set_schedule("t", schedule("3600", missed="skip"))
+    servers.engine.crontab.set("s", schedule("3600"))
+    servers.engine.crontab.set("t", schedule("3600", missed="skip"))
     servers.advance(3605.0)
     assert servers.fired == 1
     assert "full" in servers.error("s")
     servers.advance(3600.0 + 300)
-    servers.engine.set_policy(b"digest", None)
+    servers.engine.functions.set_policy(b"digest", None)
     servers.engine.cancel(first.handle)
     servers.advance(3600.0 + 320)
     assert servers.fired == 1, "one tick was missed by now"
@@ -223,7 +223,7 @@ def test_a_job_that_is_not_taken_is_submitted_again() -> None:
 
 def test_records_that_make_no_sense_are_said() -> None:
     servers = Servers()
-    servers.engine.set_schedule("s", schedule())
+    servers.engine.crontab.set("s", schedule())
     for schedule_text, state in (
         (b"{", b'{"last_s": 1}'),
         (b"{}", b'{"last_s": 1}'),
@@ -274,13 +274,13 @@ def test_a_schedule_is_the_same_read_again() -> None:
 @pytest.mark.parametrize("name", ["", "a/b", "a\nb", "x" * 65, "\ud800"])
 def test_a_name_can_be_printed(name: str) -> None:
     with pytest.raises(InvalidArgument, match="schedule's name"):
-        Servers().engine.set_schedule(name, schedule())
+        Servers().engine.crontab.set(name, schedule())
 
 
 def test_there_are_not_too_many() -> None:
     engine = Servers().engine
     for number in range(SCHEDULES_MAX):
-        engine.set_schedule(str(number), schedule())
-    engine.set_schedule("0", schedule("61"))
+        engine.crontab.set(str(number), schedule())
+    engine.crontab.set("0", schedule("61"))
     with pytest.raises(InvalidArgument, match="at most"):
-        engine.set_schedule("one more", schedule())
+        engine.crontab.set("one more", schedule())

@@ -84,12 +84,12 @@ def test_the_server_has_a_limit_of_functions() -> None:
     engine = Engine(Rules(functions_max=3))
     worker = able(engine, b"a")
     background(engine, b"b")
-    engine.limit(b"later", (1, 1, 1))  # its place is taken from now on
+    engine.functions.limit(b"later", (1, 1, 1))  # its place is taken from now on
     for verb in (
         lambda: background(engine, b"c"),
         lambda: engine.can_do(worker.worker, b"c"),
-        lambda: engine.create_function(b"c"),
-        lambda: engine.limit(b"c", (1, 1, 1)),
+        lambda: engine.functions.create(b"c"),
+        lambda: engine.functions.limit(b"c", (1, 1, 1)),
     ):
         with pytest.raises(TooManyFunctions, match="3 functions"):
             verb()
@@ -99,8 +99,8 @@ def test_the_server_has_a_limit_of_functions() -> None:
     background(engine, b"a")
     assert engine.statistics().functions == 3
     engine.lose(worker.worker)
-    assert engine.drop_function(b"later") == "dropped"
-    engine.create_function(b"c")
+    assert engine.functions.drop(b"later") == "dropped"
+    engine.functions.create(b"c")
 
 
 def test_a_connection_has_a_limit_of_functions() -> None:
@@ -116,7 +116,7 @@ def test_a_connection_has_a_limit_of_functions() -> None:
 
 def test_a_queue_has_a_limit_for_each_priority() -> None:
     engine = Engine()
-    engine.limit(b"f", (3, 2, 1))
+    engine.functions.limit(b"f", (3, 2, 1))
     worker = able(engine, b"f")
     background(engine)
     engine.grab(worker.worker)  # running counts
@@ -129,25 +129,25 @@ def test_a_queue_has_a_limit_for_each_priority() -> None:
     with pytest.raises(QueueFull):
         engine.submit(None, b"f", b"", b"", Priority.HIGH)
     background(engine, unique=b"u")  # joins, and takes no place
-    engine.limit(b"f", (0, 0, 0))
+    engine.functions.limit(b"f", (0, 0, 0))
     background(engine)
     assert engine.statistics().jobs == 4
 
 
 def test_a_limit_may_come_before_its_function() -> None:
     engine = Engine()
-    engine.limit(b"f", (1, 1, 1))
-    assert engine.function(b"f") is None
-    assert list(engine.limits()) == [(b"f", (1, 1, 1))]
+    engine.functions.limit(b"f", (1, 1, 1))
+    assert engine.functions.get(b"f") is None
+    assert list(engine.functions.limits()) == [(b"f", (1, 1, 1))]
     background(engine)
     with pytest.raises(QueueFull):
         background(engine)
-    assert list(engine.limits()) == [(b"f", (1, 1, 1))]
-    engine.limit(b"g", (2, 2, 2))
-    engine.limit(b"g", (0, 0, 0))
-    assert list(engine.limits()) == [(b"f", (1, 1, 1))]
+    assert list(engine.functions.limits()) == [(b"f", (1, 1, 1))]
+    engine.functions.limit(b"g", (2, 2, 2))
+    engine.functions.limit(b"g", (0, 0, 0))
+    assert list(engine.functions.limits()) == [(b"f", (1, 1, 1))]
     with pytest.raises(InvalidArgument):
-        engine.limit(b"a\nb", (1, 1, 1))
+        engine.functions.limit(b"a\nb", (1, 1, 1))
 
 
 def test_one_client_waits_for_one_job_a_limited_number_of_times() -> None:
@@ -187,18 +187,18 @@ def test_a_refused_submit_leaves_nothing_behind() -> None:
 
 def test_a_function_in_use_is_not_dropped() -> None:
     engine = Engine()
-    assert engine.drop_function(b"f") == "unknown"
+    assert engine.functions.drop(b"f") == "unknown"
     worker = able(engine, b"f")
-    assert engine.drop_function(b"f") == "in use"
+    assert engine.functions.drop(b"f") == "in use"
     engine.cannot_do(worker.worker, b"f")
     for due_s in (0.0, 9.0):
         job = background(engine, due_s=due_s)
-        assert engine.drop_function(b"f") == "queued"
+        assert engine.functions.drop(b"f") == "queued"
         engine.cancel(job.handle)
-    engine.limit(b"f", (1, 1, 1))
-    assert engine.drop_function(b"f") == "dropped"
-    assert engine.function(b"f") is None
-    assert not list(engine.limits()), "the limit goes with the function"
+    engine.functions.limit(b"f", (1, 1, 1))
+    assert engine.functions.drop(b"f") == "dropped"
+    assert engine.functions.get(b"f") is None
+    assert not list(engine.functions.limits()), "the limit goes with the function"
     background(engine)
     assert served(engine, able(engine, b"f")) == [b""]
 

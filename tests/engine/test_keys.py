@@ -50,16 +50,16 @@ def test_only_another_limit_for_keys_puts_those_back_that_wait() -> None:
     running = [engine.grab(worker.worker) for _ in range(4)]
     assert running == [*jobs[:3], None]
     for paused in (True, False):
-        engine.steer(b"f", paused=paused, draining=paused)
+        engine.functions.steer(b"f", paused=paused, draining=paused)
         assert in_lanes(worker) == 0
-    engine.limit(b"f", (100, 100, 100))
-    engine.set_policy(b"f", Policy(max_running_per_key=1, max_queue=500, timeout_s=9.0))
+    engine.functions.limit(b"f", (100, 100, 100))
+    engine.functions.set_policy(b"f", Policy(max_running_per_key=1, max_queue=500, timeout_s=9.0))
     assert in_lanes(worker) == 0
     assert engine.peek(b"f", 5) == jobs[3:8]
-    engine.set_policy(b"f", Policy(max_running_per_key=2))
+    engine.functions.set_policy(b"f", Policy(max_running_per_key=2))
     assert in_lanes(worker) == 57
     assert [engine.grab(worker.worker) for _ in range(4)] == [*jobs[3:6], None]
-    engine.set_policy(b"f", Policy())
+    engine.functions.set_policy(b"f", Policy())
     assert [engine.grab(worker.worker) for _ in range(55)] == [*jobs[6:], None]
     assert not any(queue_of(worker).parked)
 
@@ -69,7 +69,7 @@ def test_a_limit_that_sinks_lets_nobody_else_in_before_it_is_kept() -> None:
     worker = able(engine, b"f")
     jobs = [submit(engine, "a") for _ in range(6)]
     assert [engine.grab(worker.worker) for _ in range(4)] == [*jobs[:3], None]
-    engine.set_policy(b"f", ONE)
+    engine.functions.set_policy(b"f", ONE)
     assert engine.grab(worker.worker) is None
     for job in jobs[:2]:
         engine.complete(worker.worker, job.handle, b"")
@@ -93,7 +93,7 @@ def test_who_comes_when_its_key_is_taken_stands_in_nobodys_way() -> None:
     urgent = submit(engine, "a", Priority.HIGH)
     assert in_lanes(worker) == 4
     assert engine.peek(b"f", 9) == [*free, late, urgent, behind]
-    found = engine.function(b"f")
+    found = engine.functions.get(b"f")
     assert found is not None
     assert found.queued == (0, 1, 5, 0)
     engine.complete(worker.worker, first.handle, b"")
@@ -144,7 +144,7 @@ def test_who_waits_for_longest_is_found_behind_what_ran_when_the_server_went_dow
     submit(engine)
     again = Engine(journal=journal, policies=policies, now_s=50.0)
     again.restore(journal.records())
-    found = again.function(b"f")
+    found = again.functions.get(b"f")
     assert found is not None
     assert found.oldest_queued_s == 0.0
 
@@ -157,7 +157,7 @@ def test_who_waits_for_longest_may_wait_for_its_key() -> None:
     engine.advance(5.0)
     submit(engine, "a", Priority.HIGH)
     submit(engine)
-    found = engine.function(b"f")
+    found = engine.functions.get(b"f")
     assert found is not None
     assert found.oldest_queued_s == 0.0
 
@@ -365,7 +365,7 @@ class Shop:
 
     def decide(self) -> None:
         self.per_key = self.random.choice((0, 1, 1, 2, 3))
-        self.engine.set_policy(b"f", self._policy())
+        self.engine.functions.set_policy(b"f", self._policy())
 
     def check(self) -> None:
         jobs = [*self.queued, *self.running, *self.ended]
@@ -382,7 +382,7 @@ class Shop:
             assert queue.parked[priority] == len(aside)
             assert list(lane or ()) == standing
             assert (lane.bare if lane else 0) == sum(job.payload is None for job in standing)
-        found = self.engine.function(b"f")
+        found = self.engine.functions.get(b"f")
         assert found is not None
         assert sum(found.queued) == len(self.queued)
 

@@ -201,7 +201,7 @@ def test_dead_letters_and_kept_jobs_come_back_in_the_order_of_their_ends() -> No
     after = started(journal, policy, now_s=NOW_S + 9.0)
     found = [after.find(job.handle) for job in jobs]
     assert [after.describe(job) for job in found if job] == expected
-    statistics = after.function(b"f")
+    statistics = after.functions.get(b"f")
     assert statistics is not None
     assert (statistics.dead, statistics.kept, statistics.oldest_dead_s) == (2, 2, NOW_S)
     assert after.next_due_s() == NOW_S + 61.0
@@ -232,23 +232,23 @@ def test_what_is_kept_counts_against_its_limit_after_a_restart_too() -> None:
 def test_an_operators_decisions_come_back() -> None:
     journal = KeptJournal()
     before = started(journal, Policy(max_running=1))
-    before.steer(b"paused", paused=True, draining=False)
-    before.steer(b"drained", paused=False, draining=True)
-    before.steer(b"both", paused=True, draining=True)
-    before.steer(b"both", paused=False, draining=False)
-    before.set_policy(b"f", Policy(max_running=2))
-    before.set_policy(b"g*", Policy(keep_s=5.0))
-    before.set_policy(b"h", Policy(keep_s=5.0))
-    before.set_policy(b"h", None)
+    before.functions.steer(b"paused", paused=True, draining=False)
+    before.functions.steer(b"drained", paused=False, draining=True)
+    before.functions.steer(b"both", paused=True, draining=True)
+    before.functions.steer(b"both", paused=False, draining=False)
+    before.functions.set_policy(b"f", Policy(max_running=2))
+    before.functions.set_policy(b"g*", Policy(keep_s=5.0))
+    before.functions.set_policy(b"h", Policy(keep_s=5.0))
+    before.functions.set_policy(b"h", None)
     for _ in range(3):
         submit(before)
     after = started(journal, Policy(max_running=1))
-    assert sorted(after.function_names()) == [b"drained", b"f", b"paused"]
+    assert sorted(after.functions.names()) == [b"drained", b"f", b"paused"]
     for name, expected in ((b"paused", (True, False)), (b"drained", (False, True))):
-        found = after.function(name)
+        found = after.functions.get(name)
         assert found is not None
         assert (found.paused, found.draining) == expected
-    assert {pattern: origin for pattern, origin, _ in after.policies.items()} == {
+    assert {pattern: origin for pattern, origin, _ in after.functions.policies.items()} == {
         b"f": "set",
         b"g*": "set",
     }

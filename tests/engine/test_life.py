@@ -59,12 +59,12 @@ def test_a_client_waits_through_all_attempts() -> None:
 
 def test_a_policy_that_is_taken_back_leaves_the_attempts_before_as_they_were() -> None:
     engine = Engine()
-    engine.set_policy(b"f", Policy(attempts=9, backoff=Delays()))
+    engine.functions.set_policy(b"f", Policy(attempts=9, backoff=Delays()))
     worker = able(engine, b"f")
     job = submit(engine)
     engine.grab(worker.worker)
     engine.fail(worker.worker, job.handle)
-    engine.set_policy(b"f", None)
+    engine.functions.set_policy(b"f", None)
     engine.grab(worker.worker)
     engine.advance(5.0)
     engine.lose(worker.worker)
@@ -248,7 +248,7 @@ def test_jobs_with_a_key_that_have_to_wait_let_others_pass_and_keep_their_order(
     assert [engine.grab(worker.worker) for _ in range(4)] == [a1, b1, none, None]
     assert engine.peek(b"f", 9) == [a2, b2, a3]
     assert engine.statistics().queued == 3
-    found = engine.function(b"f")
+    found = engine.functions.get(b"f")
     assert found is not None
     assert (found.queued, found.total) == ((0, 0, 3, 0), 6)
     assert found.oldest_queued_s == 0.0
@@ -294,7 +294,7 @@ def test_what_waits_for_its_key_is_in_the_queue_until_it_leaves() -> None:
     engine.lose(worker.worker)
     for each in list(engine.jobs()):
         engine.cancel(each.handle)
-    assert engine.drop_function(b"f") == "dropped"
+    assert engine.functions.drop(b"f") == "dropped"
 
 
 def test_a_rate_counts_from_when_it_was_set() -> None:
@@ -304,12 +304,12 @@ def test_a_rate_counts_from_when_it_was_set() -> None:
     assert [engine.grab(worker.worker) for _ in range(2)] == jobs[:2]
     (queue,) = worker.worker.abilities
     assert not queue.starts, "nothing is remembered that nobody asks for"
-    engine.set_policy(b"f", Policy(rate_per_minute=2))
+    engine.functions.set_policy(b"f", Policy(rate_per_minute=2))
     assert [engine.grab(worker.worker) for _ in range(3)] == [*jobs[2:4], None]
-    engine.set_policy(b"f", Policy())
+    engine.functions.set_policy(b"f", Policy())
     assert engine.grab(worker.worker) is jobs[4]
     assert not queue.starts
-    engine.set_policy(b"f", Policy(rate_per_minute=1))
+    engine.functions.set_policy(b"f", Policy(rate_per_minute=1))
     assert engine.grab(worker.worker) is jobs[5]
 
 
@@ -332,7 +332,7 @@ def test_a_limit_that_is_lifted_frees_who_waited() -> None:
     engine.grab(worker.worker)
     assert engine.grab(worker.worker) is None
     sleeper = able(engine, b"f", asleep=True)
-    engine.set_policy(b"f", Policy())
+    engine.functions.set_policy(b"f", Policy())
     assert sleeper.wakes == 1
     assert [engine.grab(worker.worker) for _ in range(3)] == jobs[1:]
 
@@ -343,7 +343,7 @@ def test_a_full_queue_a_draining_function_and_a_full_journal_refuse() -> None:
     job = engine.submit(client.client, b"f", b"u", b"")
     with pytest.raises(QueueFull):
         submit(engine)
-    engine.steer(b"f", paused=False, draining=True)
+    engine.functions.steer(b"f", paused=False, draining=True)
     with pytest.raises(FunctionDraining):
         submit(engine)
     engine.journal_full = True
@@ -362,12 +362,12 @@ def test_a_full_queue_a_draining_function_and_a_full_journal_refuse() -> None:
 def test_a_paused_function_gives_nothing_out_and_wakes_when_it_goes_on() -> None:
     engine = Engine()
     sleeper = able(engine, b"f", asleep=True)
-    engine.steer(b"f", paused=True, draining=False)
+    engine.functions.steer(b"f", paused=True, draining=False)
     job = submit(engine)
     assert sleeper.wakes == 0
     assert engine.grab(sleeper.worker) is None
     engine.sleep(sleeper.worker)
-    engine.steer(b"f", paused=False, draining=False)
+    engine.functions.steer(b"f", paused=False, draining=False)
     assert sleeper.wakes == 1
     assert engine.grab(sleeper.worker) is job
 
@@ -496,7 +496,7 @@ def test_a_policy_that_comes_while_a_job_runs_keeps_its_result() -> None:
     worker = able(engine, b"f")
     job = submit(engine)
     engine.grab(worker.worker)
-    engine.set_policy(b"f", Policy(keep_s=60.0))
+    engine.functions.set_policy(b"f", Policy(keep_s=60.0))
     engine.report(worker.worker, job.handle, DATA, b"part ")
     engine.complete(worker.worker, job.handle, b"end")
     assert engine.describe(job).result == b"part end"
@@ -532,7 +532,7 @@ def test_a_shorter_time_counts_at_once() -> None:
     engine = engine_with(Policy(keep_s=1000.0))
     job = submit(engine)
     engine.cancel(job.handle)
-    engine.set_policy(b"f", Policy(keep_s=5.0))
+    engine.functions.set_policy(b"f", Policy(keep_s=5.0))
     engine.advance(5.5)
     assert engine.find(job.handle) is None
 
@@ -631,9 +631,9 @@ def test_attempts_that_are_not_written_down_cost_nothing() -> None:
     engine.grab(worker.worker)
     assert engine.usage(worker.worker, job.handle, Usage(1.0, 7))
     assert job.life is None
-    engine.set_policy(b"f", Policy(attempts=9, backoff=Delays()))
+    engine.functions.set_policy(b"f", Policy(attempts=9, backoff=Delays()))
     engine.fail(worker.worker, job.handle)
-    engine.set_policy(b"f", None)
+    engine.functions.set_policy(b"f", None)
     engine.grab(worker.worker)
     assert engine.usage(worker.worker, job.handle, Usage(1.0, 7))
     assert engine.describe(job).log == ()

@@ -40,7 +40,7 @@ def told() -> dict[str, Labels]:
     for name in (b"resize", b"mail"):
         broker.engine.submit(None, name, b"", b"")
     took.add(0.01)
-    functions = list(broker.engine.functions())
+    functions = list(broker.engine.functions.all())
     snapshot = Snapshot(broker.statistics(), functions, 5.0, took.snapshot(), took.snapshot())
     found: dict[str, Labels] = {}
     for family in text_string_to_metric_families(text(snapshot).decode()):

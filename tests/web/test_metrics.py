@@ -75,7 +75,7 @@ def test_commits_are_counted_where_there_is_a_journal(tmp_path: Path) -> None:
 
 
 def snapshot_of(broker: Broker) -> Snapshot:
-    functions = list(broker.engine.functions())
+    functions = list(broker.engine.functions.all())
     return Snapshot(broker.statistics(), functions, 5.0, None, Histogram().snapshot())
 
 

@@ -33,7 +33,7 @@ def run(engine: Engine, function: bytes, took_s: float = 0.0, *, fails: bool = F
 
 
 def recent(engine: Engine, history: History, function: bytes = b"f") -> Recent:
-    found = engine.function(function)
+    found = engine.functions.get(function)
     assert found is not None
     return history.recent(found)
 
@@ -90,17 +90,17 @@ async def test_a_function_that_was_dropped_and_came_back_counts_anew() -> None:
         for _ in range(5):
             run(engine, b"f", 60.0, fails=True)
         await look(history, steps)
-        assert engine.drop_function(b"f") == "dropped"
+        assert engine.functions.drop(b"f") == "dropped"
         await history.look()
         run(engine, b"f", 2.0)
         assert recent(engine, history)[:3] == (1, 0, 0)
         await history.look()
         assert recent(engine, history)[:3] == (1, 0, 0)
-        assert engine.drop_function(b"f") == "dropped"
+        assert engine.functions.drop(b"f") == "dropped"
         await look(history, 2 * STEPS)
     run(engine, b"f")
     await look(history, 3 * STEPS)
-    assert engine.drop_function(b"f") == "dropped"
+    assert engine.functions.drop(b"f") == "dropped"
     run(engine, b"f", 2.0, fails=True)
     await history.look()  # that did not see that it was away
     assert recent(engine, history)[:3] == (0, 1, 0)
@@ -128,7 +128,7 @@ async def test_a_function_takes_little_memory_and_less_when_it_rests() -> None:
     history = History(engine)
     names = [b"f%d" % number for number in range(2000)]
     for name in names:
-        engine.create_function(name)
+        engine.functions.create(name)
     tracemalloc.start()
     try:
         await history.look()

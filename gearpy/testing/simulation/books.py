@@ -185,7 +185,7 @@ class Books:
 
     def policy(self, paper: Paper) -> Policy | None:
         """What counts for a job."""
-        policy = self.engine.policies.of(paper.function)
+        policy = self.engine.functions.policies.of(paper.function)
         return policy if paper.own_policy is None else paper.own_policy.over(policy)
 
     def allowed(self, paper: Paper) -> int | None:
@@ -198,7 +198,7 @@ class Books:
 
     def rated(self, function: bytes) -> bool:
         """Whether a policy limits how many jobs of a function start within a minute."""
-        policy = self.engine.policies.of(function)
+        policy = self.engine.functions.policies.of(function)
         return policy is not None and bool(policy.rate_per_minute)
 
     def job(self, paper: Paper, rule: str) -> Job:

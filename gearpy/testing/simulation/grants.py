@@ -74,7 +74,9 @@ def check_grant(books: Books, seat: Seat, paper: Paper) -> None:
     if paper.function in books.paused:
         books.broken("limits", f"{name}, but its function is paused")
     _check_attempts(books, paper, name)
-    _check_running(books, paper, name, books.engine.policies.of(paper.function) or NO_POLICY)
+    _check_running(
+        books, paper, name, books.engine.functions.policies.of(paper.function) or NO_POLICY
+    )
     _check_order(books, paper, name)
 
 

@@ -143,7 +143,7 @@ def _take(books: Books, seat: Seat, paper: Paper) -> None:
 
 def _check_admission(books: Books, paper: Paper, size: int) -> None:
     name = f"{books.name(paper)} was taken"
-    policy = books.engine.policies.of(paper.function)
+    policy = books.engine.functions.policies.of(paper.function)
     if policy is not None and policy.max_queue and size >= policy.max_queue:
         books.broken("limits", f"{name} although its function had {size} jobs")
     if paper.function in books.draining:
@@ -153,7 +153,7 @@ def _check_admission(books: Books, paper: Paper, size: int) -> None:
 
 
 def _check_refusal(books: Books, function: bytes, background: bool, size: int) -> None:
-    policy = books.engine.policies.of(function)
+    policy = books.engine.functions.policies.of(function)
     full = policy is not None and policy.max_queue and size >= policy.max_queue
     if not (
         books.engine.draining

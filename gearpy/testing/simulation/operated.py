@@ -101,7 +101,7 @@ def _purge(books: Books, wish: Wish, act: Act) -> Wish | None:
 
 def _steer(books: Books, wish: Wish, act: Act) -> Wish:
     function, verb = wish["function"].encode(), wish["do"]
-    names = list(books.engine.function_names()) if function == b"*" else [function]
+    names = list(books.engine.functions.names()) if function == b"*" else [function]
     act()
     for name in names:
         paused = verb == "pause" or (verb == "drain" and name in books.paused)

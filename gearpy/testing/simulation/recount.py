@@ -12,7 +12,7 @@ def check_books(books: Books) -> None:
     """Compares all reports with what happened."""
     _check_sizes(books)
     _check_totals(books)
-    for queue in books.engine.functions():
+    for queue in books.engine.functions.all():
         _check_function(books, queue)
     _check_status_report(books)
     _check_payloads(books)

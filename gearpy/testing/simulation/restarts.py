@@ -195,7 +195,7 @@ def _ran(books: Books, paper: Paper) -> bool:
 
 def _check_decisions(books: Books) -> None:
     """What operators decided is there again, if it was durable."""
-    now = {queue.function: (queue.paused, queue.draining) for queue in books.engine.functions()}
+    now = {queue.function: (queue.paused, queue.draining) for queue in books.engine.functions.all()}
     for function, decided in books.steered.items():
         found = now.get(function, (False, False))
         if found not in _possible(books, decided, (False, False)):
@@ -205,7 +205,7 @@ def _check_decisions(books: Books) -> None:
     books.draining = {function for function, (_, draining) in now.items() if draining}
     policies = {
         pattern: policy
-        for pattern, origin, policy in books.engine.policies.items()
+        for pattern, origin, policy in books.engine.functions.policies.items()
         if origin == "set"
     }
     for pattern, sets in books.policies.items():

@@ -15,7 +15,7 @@ def available(books: Books, function: bytes) -> int:
         return 0
     if books.reading():
         return 0  # payloads come from the disk, and perhaps this function waits for them
-    policy = books.engine.policies.of(function) or NO_POLICY
+    policy = books.engine.functions.policies.of(function) or NO_POLICY
     now_s = books.now_s
     waiting, running = 0, 0
     for paper in books.of_function(function):
