@@ -1,12 +1,13 @@
 """Whether what is on paper is true of the journal."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.crash.jobs import ATTEMPTS
+from tests.crash.jobs import AFTER, ATTEMPTS
 from tests.crash.papers import Assignment, Receipt, Record, digest
 
 _EARLY_S: Final = 0.1  # by which the clocks of two processes may differ
@@ -85,6 +86,7 @@ class Accounts:
         for handle, row in rows.items():
             self._check_row(handle, row)
         _check_coalescing(rows)
+        self._check_callbacks(rows)
 
     def _check_row(self, handle: str, row: Row) -> None:
         receipt = self.receipts.get(handle)
@@ -107,6 +109,19 @@ class Accounts:
             raise Broken(f"the job {handle} has more than {allowed} attempts: {row}")
         if row.state == "dead" and row.attempts != allowed:
             raise Broken(f"the job {handle} is dead before its {allowed} attempts: {row}")
+
+    def _check_callbacks(self, rows: Mapping[str, Row]) -> None:
+        """What follows a job is there as soon as it has ended, once, and not before."""
+        following = Counter(row.digest for row in rows.values() if row.function == AFTER)
+        for handle, receipt in self.receipts.items():
+            if not receipt.follows:
+                continue
+            row = rows.get(handle)
+            ended = row is None or row.state == "dead"
+            found = following[digest(receipt.follows.encode())]
+            if found != ended:
+                state = "gone" if row is None else row.state
+                raise Broken(f"the job {handle} is {state}, and {found} jobs follow it: {receipt}")
 
     def check_assignments(self) -> None:
         """Whether workers were given what was submitted, in its order, not too early and not too
@@ -159,7 +174,7 @@ class Accounts:
         for _ in range(2):
             self.check_assignments()
         for handle, row in rows.items():
-            if row.state != "dead":
+            if row.state != "dead" and row.function != AFTER:
                 raise Broken(f"the job {handle} was not worked off: {row}")
 
 

@@ -15,7 +15,7 @@ from gearpy import Client
 from gearpy.client.options import SubmitOptions
 from gearpy.errors import CannotConnect, ConnectionLost, JobFailed
 from gearpy.protocol import packets as p
-from tests.crash.jobs import ATTEMPTS, BY_OPTION, Wish, Wishes
+from tests.crash.jobs import AFTER, ATTEMPTS, BY_OPTION, Wish, Wishes
 from tests.crash.papers import Paper
 from tests.crash.stdin import Stop
 from tests.server.peer import RawPeer
@@ -121,6 +121,8 @@ class LibraryClient:
             options["delay_s"] = wish.delay_s
         if wish.function == BY_OPTION:
             options["attempts"] = ATTEMPTS[BY_OPTION.decode()]
+            if wish.follows:
+                options["callback"] = {"function": AFTER, "data": wish.follows}
         return client.submit_background(
             wish.function,
             wish.payload,

@@ -9,13 +9,15 @@ from zlib import crc32
 from gearpy.priority import Priority
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
-from tests.crash.papers import SHARED, Receipt, digest
+from tests.crash.papers import SHARED, Receipt, digest, is_shared
 
 PLAIN: Final = b"plain"
 HYPHENS: Final = b"re-size.all-photos-"
 LIMITED: Final = b"limited"  # three attempts, by the file of settings
 BY_OPTION: Final = b"by-option"  # two attempts, by what its client asks for
 FUNCTIONS: Final = (PLAIN, HYPHENS, LIMITED, BY_OPTION)
+
+AFTER: Final = "after"  # what follows some jobs; nobody does these
 
 ATTEMPTS: Final = {LIMITED.decode(): 3, BY_OPTION.decode(): 2}
 
@@ -42,6 +44,12 @@ class Wish(NamedTuple):
     priority: Priority
     background: bool
     delay_s: float
+    follows: str = ""
+
+    @property
+    def callback(self) -> dict[str, str] | None:
+        """What is to follow its end."""
+        return {"function": AFTER, "data": self.follows} if self.follows else None
 
     def packet(self) -> bytes:
         """The submit, on a connection that asked for gearpy's own packets."""
@@ -54,6 +62,7 @@ class Wish(NamedTuple):
                 "backoff": "none",
                 "priority": self.priority.name.lower(),
                 "delay_s": self.delay_s,
+                "callback": self.callback,
             }
             said = json.dumps(options).encode()
             return codec.request(
@@ -83,6 +92,7 @@ class Wish(NamedTuple):
             digest(self.payload),
             self.background,
             due_s,
+            self.follows,
         )
 
 
@@ -108,14 +118,19 @@ class Wishes:
                 delay_s = random.uniform(0.5, 2.5)
         if function != BY_OPTION and (priority is Priority.CRITICAL or delay_s):
             priority = Priority.NORMAL  # these packets have no word for it
+        unique = self._unique()
+        # One that is shared has the callback of its first submit, and others are refused.
+        alone = function == BY_OPTION and not is_shared(unique.decode())
+        follows = f"{self._client.decode()}-{self._number}" if alone else ""
         return Wish(
             self._number,
             function,
-            self._unique(),
+            unique,
             self._payload(),
             priority,
             background,
             delay_s,
+            follows,
         )
 
     def burst(self) -> list[Wish]:

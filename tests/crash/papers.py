@@ -10,6 +10,11 @@ from zlib import crc32
 SHARED: Final = "shared-"  # begins each unique that several clients use
 
 
+def is_shared(unique: str) -> bool:
+    """Whether several clients may use it."""
+    return unique == "-" or unique.startswith(SHARED)
+
+
 class Receipt(NamedTuple):
     """The server has the job."""
 
@@ -23,11 +28,12 @@ class Receipt(NamedTuple):
     digest: str  # of the payload
     background: bool
     due_s: float  # not to be begun before; 0: at once
+    follows: str = ""  # the payload of the job that follows its end; empty: none does
 
     @property
     def alone(self) -> bool:
         """Whether no other client's submit can have made its job."""
-        return not (self.unique == "-" or self.unique.startswith(SHARED))
+        return not is_shared(self.unique)
 
 
 class Assignment(NamedTuple):

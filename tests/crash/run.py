@@ -15,7 +15,7 @@ from typing import Final
 from gearpy import Client
 from gearpy.testing.process import ServerProcess
 from tests.crash.accounts import Accounts, Broken, read_journal
-from tests.crash.jobs import SETTINGS
+from tests.crash.jobs import AFTER, SETTINGS
 from tests.crash.load import Load, php_load, python_load
 from tests.crash.papers import Papers
 
@@ -229,9 +229,10 @@ class _Run:
         accounts.check_journal(rows)
         accounts.check_assignments()
         dead = sum(row.state == "dead" for row in rows.values())
+        after = sum(row.function == AFTER for row in rows.values())
         return (
             f"{len(accounts.receipts):,} receipts, {len(accounts.completed):,} completed,"
-            f" {len(rows):,} in the journal, {dead:,} of them dead"
+            f" {len(rows):,} in the journal, {dead:,} of them dead, {after:,} following others"
         )
 
     def _end(self) -> None:
@@ -242,7 +243,7 @@ class _Run:
         with Client(self._server.address) as operator:
             self._wait_for(
                 "working everything off",
-                lambda: operator.operate("count") == {"count": 0, "next": None},
+                lambda: not _unfinished(operator),
             )
         for worker in self._workers:
             worker.kill()
@@ -255,8 +256,16 @@ class _Run:
         self._accounts.check_end(rows)
         self._tell(
             f"all accounted for: {len(self._accounts.durable):,} jobs with a receipt,"
-            f" {len(self._accounts.completed):,} completed, {len(rows):,} dead letters"
+            f" {len(self._accounts.completed):,} completed, {len(rows):,} rows of dead letters and"
+            " callbacks left"
         )
+
+
+def _unfinished(operator: Client) -> int:
+    """How many jobs somebody has to do yet."""
+    functions = operator.operate("functions")["functions"]
+    states = ("queued", "delayed", "running", "retrying")
+    return sum(row[state] for row in functions if row["function"] != AFTER for state in states)
 
 
 def _port() -> int:

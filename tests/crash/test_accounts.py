@@ -11,8 +11,8 @@ from gearpy.engine.records import Batch
 from gearpy.stores.sqlite import SqliteStore
 from gearpy.testing.stores import example_put
 from tests.crash.accounts import Accounts, Broken, Row, read_journal
-from tests.crash.jobs import BY_OPTION, LIMITED, PLAIN
-from tests.crash.papers import Assignment, Ending, Paper, Papers, Receipt, Record
+from tests.crash.jobs import AFTER, BY_OPTION, LIMITED, PLAIN
+from tests.crash.papers import Assignment, Ending, Paper, Papers, Receipt, Record, digest
 
 PLAIN_NAME, LIMITED_NAME, BY_OPTION_NAME = PLAIN.decode(), LIMITED.decode(), BY_OPTION.decode()
 DIGEST = "3:12345678"
@@ -109,6 +109,21 @@ def test_two_jobs_with_one_unique() -> None:
     accounts().check_journal(rows)
     with pytest.raises(Broken, match="are the same"):
         accounts().check_journal({**rows, "H:vm:3": row(unique="u", state="running")})
+
+
+def test_what_follows_a_job_is_there_once_and_not_before_its_end() -> None:
+    made = accounts(receipt(1, follows="c-1"), Ending("worker/1", "H:vm:1", True))
+    after = row(AFTER, digest=digest(b"c-1"))
+    made.check_journal({"H:vm:1": row()})
+    made.check_journal({"H:vm:2": after})
+    for rows in (
+        {},
+        {"H:vm:1": row(), "H:vm:2": after},
+        {"H:vm:2": after, "H:vm:3": after},
+        {"H:vm:2": row(AFTER, digest=digest(b"c-2"))},
+    ):
+        with pytest.raises(Broken, match="jobs follow it"):
+            made.check_journal(rows)
 
 
 def test_the_end() -> None:
