@@ -5,8 +5,8 @@ from typing import Final, final
 
 from gearpy.callbacks import secret_key, signed
 from gearpy.engine.callbacks import Following
-from gearpy.engine.options import Options
-from gearpy.engine.policy import Exponential, Policy, policy_table
+from gearpy.engine.options import following_options
+from gearpy.engine.policy import Exponential, Policy
 from gearpy.engine.statistics import JobStatistics
 from gearpy.errands.orders import HTTP_FUNCTION, Request
 from gearpy.errors import InvalidArgument
@@ -19,7 +19,6 @@ TEXT_BYTES_MAX: Final = 64 << 10  # of the result, and of the error
 RETRIES: Final = Policy(
     attempts=10, backoff=Exponential(base_s=5.0, factor=3.0, cap_s=3600.0, jitter=0.1)
 )
-_OPTIONS: Final = Options(policy=RETRIES, text=packed(policy_table(RETRIES)))
 
 
 @final
@@ -47,7 +46,8 @@ class SignedCaller:
             delivery = f"{decoded(job.handle)}/{job.since_s * 1000:.0f}"
             headers |= signed(self._key, delivery, math.floor(job.since_s), body)
         request = Request(url=url, method="POST", headers=headers, body=body)
-        return Following(HTTP_FUNCTION.encode(), request.payload(), _OPTIONS)
+        options = following_options(job.handle, job.labels, RETRIES)
+        return Following(HTTP_FUNCTION.encode(), request.payload(), options)
 
 
 def _ended(job: JobStatistics) -> dict[str, object]:

@@ -31,7 +31,7 @@ class Following(NamedTuple):
 
     function: bytes
     payload: bytes
-    options: "Options | None" = None
+    options: "Options"
 
 
 class Caller(Protocol):

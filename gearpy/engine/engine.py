@@ -27,7 +27,7 @@ from gearpy.engine.job import (
     coalescing_key,
 )
 from gearpy.engine.ledger import Restorer
-from gearpy.engine.options import Options, read_options
+from gearpy.engine.options import Options, following_options, read_options
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.policy import Cause, PolicyBook
 from gearpy.engine.ports import Journal, NoJournal, Observer
@@ -305,7 +305,8 @@ class Engine:
         assert callback is not None, "it has one"
         if callback.url:
             return self._caller.telling(callback.url, self.describe(job))
-        return Following(callback.function, callback.payload)
+        options = following_options(job.handle, job.life.labels)
+        return Following(callback.function, callback.payload, options)
 
     def _is_unfinished(self, handle: bytes) -> bool:
         return self._jobs.get(handle) is not None

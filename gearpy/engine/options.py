@@ -26,6 +26,7 @@ LABELS_MAX: Final = 32
 LABEL_NAME_MAX: Final = 64  # characters
 LABEL_VALUE_MAX: Final = 256  # characters
 KEY_BYTES_MAX: Final = 255
+FOLLOWS: Final = "callback-of"  # the label of a job that follows another one
 DUE_S_MAX: Final = 253_402_300_799  # the last second of the year 9999, as far as calendars go
 
 # What a policy says that may also be said for one job.
@@ -80,6 +81,15 @@ def read_options(text: bytes) -> Options:
     options = _options(table)
     if options.due_s is not None and options.delay_s is not None:
         raise InvalidArgument("due_s and delay_s both say when a job is due; give one of them")
+    return replace(options, text=_kept_text(options))
+
+
+def following_options(handle: bytes, labels: Labels, policy: Policy | None = None) -> Options:
+    """Those of a job that follows the one with this handle: it has its labels, and says whom it
+    follows."""
+    own = (FOLLOWS, handle.decode("utf-8", "replace"))
+    others = [label for label in labels if label[0] != FOLLOWS][: LABELS_MAX - 1]
+    options = Options(policy=policy, labels=tuple(sorted([own, *others])))
     return replace(options, text=_kept_text(options))
 
 

@@ -10,7 +10,7 @@ from gearpy.engine.callbacks import (
 )
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
-from gearpy.engine.options import kept_options, read_options
+from gearpy.engine.options import LABELS_MAX, following_options, kept_options, read_options
 from gearpy.engine.policy import Delays, Policy, PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import JobStatistics
@@ -36,7 +36,7 @@ class Recorder:
     def telling(self, url: str, job: JobStatistics) -> Following:
         assert url == URL
         self.told.append(job)
-        return Following(b"call", job.state.encode())
+        return Following(b"call", job.state.encode(), following_options(job.handle, job.labels))
 
 
 def new_engine(journal: KeptJournal | None = None, **policy: Policy) -> tuple[Engine, Recorder]:
@@ -149,6 +149,24 @@ def test_another_job_follows_as_it_was_ordered() -> None:
     engine.cancel(submit(engine, TO_JOB).handle)
     assert queued(engine, b"next") == [b"4711"]
     assert not caller.told
+
+
+def test_what_follows_has_the_labels_and_says_whom_it_follows() -> None:
+    engine, _ = new_engine()
+    job = submit(engine, TO_JOB[:-1] + b', "labels": {"user": "ann"}}')
+    engine.cancel(job.handle)
+    (following,) = engine.peek(b"next", 9)
+    labels = dict(engine.describe(following).labels)
+    assert labels == {"user": "ann", "callback-of": job.handle.decode()}
+
+
+def test_there_is_room_for_whom_it_follows_among_the_labels() -> None:
+    labels = tuple((f"{number:02}", "x") for number in range(LABELS_MAX))
+    found = following_options(b"H:1", labels).labels
+    assert (len(found), found[-1]) == (LABELS_MAX, ("callback-of", "H:1"))
+    again = following_options(b"H:2", found)
+    assert (len(again.labels), again.labels[-1]) == (LABELS_MAX, ("callback-of", "H:2"))
+    assert kept_options(again.text) == again
 
 
 def test_who_can_do_what_follows_is_woken() -> None:

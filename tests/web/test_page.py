@@ -414,3 +414,11 @@ def test_examples() -> None:
     import gearpy.web.views
 
     assert run_examples(gearpy.web.views).failed == 0
+
+
+def test_a_job_and_the_one_that_follows_it_lead_to_each_other(http: httpx.Client) -> None:
+    handle = submitted(http, callback={"function": "index"})
+    assert "a job of index" in http.get(f"/jobs/{handle}").text
+    http.post(f"/api/jobs/{handle}/cancel")
+    (follows,) = http.get("/api/jobs", params={"function": "index"}).json()["jobs"]
+    assert f'<a href="/jobs/{handle}">' in http.get(f"/jobs/{follows['handle']}").text
