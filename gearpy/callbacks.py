@@ -32,7 +32,7 @@ def secret_key(secret: str) -> bytes:
 
     Raises InvalidArgument for one that could be guessed, or is no base64.
     """
-    key = secret.encode()
+    key = secret.encode("utf-8", "surrogateescape")
     if secret.startswith(_IN_BASE64):
         try:
             key = base64.b64decode(secret.removeprefix(_IN_BASE64), validate=True)
@@ -54,6 +54,19 @@ def signed(key: bytes, delivery: str, timestamp_s: int, body: bytes) -> dict[str
     """
     mac = base64.b64encode(_mac(key, delivery, str(timestamp_s), body)).decode()
     return {ID: delivery, TIMESTAMP: str(timestamp_s), SIGNATURE: f"{_VERSION},{mac}"}
+
+
+def signed_anew(
+    key: bytes, headers: Mapping[str, str], body: bytes, now_s: float
+) -> dict[str, str]:
+    """The headers of a callback, signed at this moment in place of when the server made it.  Where
+    its signature is not right, or there is none, they stay as they are."""
+    if not {ID, TIMESTAMP, SIGNATURE} <= headers.keys():
+        return dict(headers)
+    expected = base64.b64encode(_mac(key, headers[ID], headers[TIMESTAMP], body))
+    if not _is_same(headers[SIGNATURE], expected):
+        return dict(headers)
+    return {**headers, **signed(key, headers[ID], int(now_s), body)}
 
 
 def verify_callback(
@@ -84,19 +97,30 @@ def verify_callback(
     timestamp = found[TIMESTAMP]
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) < 13):
         raise ForgedCallback(f"{TIMESTAMP} is {timestamp[:40]!r}, and no number of seconds")
-    expected = base64.b64encode(_mac(key, found[ID], timestamp, body))
+    try:
+        expected = base64.b64encode(_mac(key, found[ID], timestamp, body))
+    except UnicodeEncodeError:
+        raise ForgedCallback(f"{ID} is {found[ID][:40]!r}, which no header can be") from None
     if not any(_is_same(each, expected) for each in found[SIGNATURE].split()):
         raise ForgedCallback(
             "the signature of the callback is wrong: it was made with another secret, or the"
             " callback was changed on its way"
         )
     age_s = (time.time() if now_s is None else now_s) - int(timestamp)
-    if abs(age_s) > max_age_s:
+    if age_s > max_age_s:
         raise ForgedCallback(
             f"the callback was signed {age_s:,.0f} s ago, and at most {max_age_s:,.0f} are allowed:"
             " it may be an old one, sent once more"
         )
-    told = json.loads(body)
+    if age_s < -max_age_s:
+        raise ForgedCallback(
+            f"the callback was signed {-age_s:,.0f} s from now, and at most {max_age_s:,.0f} are"
+            " allowed: one of the two clocks is wrong"
+        )
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ForgedCallback(f"the body of the callback is no JSON: {error}") from None
     if not isinstance(told, dict):
         raise ForgedCallback("the body of the callback is no JSON object")
     return told
@@ -109,4 +133,4 @@ def _mac(key: bytes, delivery: str, timestamp: str, body: bytes) -> bytes:
 
 def _is_same(signature: str, expected: bytes) -> bool:
     version, _, mac = signature.partition(",")
-    return version == _VERSION and hmac.compare_digest(mac.encode(), expected)
+    return version == _VERSION and hmac.compare_digest(mac.encode("utf-8", "replace"), expected)

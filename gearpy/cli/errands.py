@@ -13,8 +13,17 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def allowance_options(command: _Command) -> _Command:
-    """Adds --allow-host, --allow-command and --max-output, to be given to ``allowance``."""
+    """Adds --allow-host, --allow-command, --max-output and --callback-secret: see ``allowance``."""
     for option in (
+        click.option(
+            "--callback-secret",
+            "secret",
+            default="",
+            envvar="GEARPY_CALLBACK_SECRET",
+            show_envvar=True,
+            metavar="SECRET",
+            help="That of the server: each attempt to deliver a callback is signed anew then.",
+        ),
         click.option(
             "--max-output",
             type=click.IntRange(min=1),
@@ -29,7 +38,7 @@ def allowance_options(command: _Command) -> _Command:
             multiple=True,
             metavar="NAME=ARGV...",
             help="A command that jobs may run under this name, with arguments of their own behind:"
-            ' thumbnail="/usr/bin/convert -thumbnail 200". May be repeated.',
+            ' thumbnail="/srv/shop/thumbnail --width 200". May be repeated.',
         ),
         click.option(
             "--allow-host",
@@ -44,10 +53,12 @@ def allowance_options(command: _Command) -> _Command:
     return command
 
 
-def allowance(hosts: tuple[str, ...], commands: tuple[str, ...], max_output: int) -> Allowance:
+def allowance(
+    hosts: tuple[str, ...], commands: tuple[str, ...], max_output: int, secret: str
+) -> Allowance:
     """What these options allow.  Raises click.UsageError for what can't be allowed, and GearpyError
     where requests are and what they need is not installed."""
-    made = Allowance(hosts, commands, max_output)
+    made = Allowance(hosts, commands, max_output, secret)
     try:
         made.check()
     except InvalidArgument as error:

@@ -9,6 +9,7 @@ import click
 from gearpy.address import Address
 from gearpy.cli.errands import allowance, allowance_options
 from gearpy.cli.options import server_option
+from gearpy.cli.tables import printable
 from gearpy.client.sync import Client
 from gearpy.errands.orders import NotWell, Output, Response
 from gearpy.errands.worker import Allowance, Errands
@@ -28,6 +29,7 @@ def run(
     hosts: tuple[str, ...],
     commands: tuple[str, ...],
     max_output: int,
+    secret: str,
 ) -> int:
     """Run the request or the command of job HANDLE here, and show what it gives.
 
@@ -36,7 +38,7 @@ def run(
 
     The exit code is the command's, or 1 if the request was not answered well.
     """
-    allowed = allowance(hosts, commands, max_output)
+    allowed = allowance(hosts, commands, max_output, secret)
     with Client(str(server)) as client:
         job = client.operate("job", handle=handle)["job"]
     payload = _payload(job)
@@ -44,10 +46,10 @@ def run(
         report = asyncio.run(_perform(allowed, job["function"], payload, handle))
     except NotWell as error:
         code = _show(error.report)
-        click.echo(f"gearpy run: {error}", err=True)
+        click.echo(f"gearpy run: {printable(str(error))}", err=True)
         return code
     except FailJob as error:
-        raise GearpyError(str(error)) from None
+        raise GearpyError(printable(str(error))) from None
     return _show(report)
 
 
@@ -72,7 +74,7 @@ def _payload(job: dict[str, Any]) -> bytes:
 def _show(report: Response | Output) -> int:
     """What it gave, on the streams that it is meant for; the exit code that says how it went."""
     if isinstance(report, Response):
-        click.echo(f"{report.status} {report.url}", err=True)
+        click.echo(f"{report.status} {printable(report.url)}", err=True)
         sys.stdout.buffer.write(report.body)
         sys.stdout.flush()
         return int(report.status >= 400)

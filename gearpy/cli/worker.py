@@ -134,6 +134,7 @@ def run(
     hosts: tuple[str, ...],
     commands: tuple[str, ...],
     max_output: int,
+    secret: str,
     processes: int,
     concurrency: int | None,
     max_jobs: int | None,
@@ -163,7 +164,7 @@ def run(
 
     if reload and importlib.util.find_spec("watchfiles") is None:
         raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
-    allowed = allowance(hosts, commands, max_output)
+    allowed = allowance(hosts, commands, max_output, secret)
     _check_errands(target, requests, runs, allowed)
     errands = ",".join(name for name, is_meant in (("http", requests), ("exec", runs)) if is_meant)
     target = target or TARGET

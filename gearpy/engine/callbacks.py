@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from gearpy.engine.statistics import JobStatistics
 
 URL_CHARACTERS_MAX: Final = 2_000
+TELLING_BYTES_MAX: Final = 1 << 20  # of the payload that tells a URL
 
-_FIELDS: Final = ("function", "data", "data_base64")
+CALLBACK_FIELDS: Final = ("function", "data", "data_base64")
 
 
 class Callback(NamedTuple):
@@ -24,6 +25,14 @@ class Callback(NamedTuple):
     url: str = ""
     function: bytes = b""
     payload: bytes = b""
+
+
+class Ending(NamedTuple):
+    """The end of a job that has a callback; ``given`` is how what it gave begins."""
+
+    callback: Callback
+    job: "JobStatistics"
+    given: bytes
 
 
 class Following(NamedTuple):
@@ -35,23 +44,24 @@ class Following(NamedTuple):
 
 
 class Caller(Protocol):
-    """Who knows how a URL is told.  May not call back."""
+    """Who knows how a URL is told.  May not call back, nor fail."""
 
-    def check(self) -> None:
-        """Raises InvalidArgument if no URL can be told anything here, with the reason."""
+    def function(self) -> bytes:
+        """The function that tells URLs.  Raises InvalidArgument if none is told anything here, with
+        the reason."""
 
-    def telling(self, url: str, job: "JobStatistics") -> Following:
-        """The job that tells a URL how another one ended."""
+    def telling(self, ending: Ending, handle: bytes) -> Following:
+        """The job with this handle, which tells a URL how another one ended."""
 
 
 @final
 class NoCaller:
     """For an engine that is on its own."""
 
-    def check(self) -> None:
+    def function(self) -> bytes:
         raise InvalidArgument("nobody here calls URLs")
 
-    def telling(self, url: str, job: "JobStatistics") -> Following:
+    def telling(self, ending: Ending, handle: bytes) -> Following:
         raise AssertionError("it was checked")
 
 
@@ -70,9 +80,9 @@ def read_callback(field: str, value: object) -> Callback:
     if not isinstance(value, Mapping):
         raise refusal(field, value, "a URL, or an object with function and data")
     for name in value:
-        if name not in _FIELDS:
+        if name not in CALLBACK_FIELDS:
             raise InvalidArgument(
-                f"{field} has no field {shown(name)}; its fields are {', '.join(_FIELDS)}"
+                f"{field} has no field {shown(name)}; its fields are {', '.join(CALLBACK_FIELDS)}"
             )
     function = read_name(f"{field}.function", value.get("function", ""))
     if not function:

@@ -337,11 +337,11 @@ class Course:
 
     def keep_output(self, job: Job, data: bytes) -> None:
         """The worker sent a part of the result."""
-        policy, life = job.queue.policy, job.life
+        policy = job.queue.policy
         if policy is not None and policy.keep_s:
             self._archive.keep_output(job, life_of(job), data)
-        elif life is not None and life.callback is not None:
-            self._archive.keep_output(job, life, data)  # who is called back is told
+        if job.life is not None:
+            job.life.give(data)
 
     # ---- its end
 
@@ -426,7 +426,7 @@ class Course:
         life = job.life
         if queue.bound or life is not None:
             self._dispatch.call(queue)
-        if life is not None and (life.callback is not None or life.labels):
+        if life is not None and life.is_told:
             self._ended(job)
 
     def _forget(self, job: Job, reason: str, error: bytes) -> None:
@@ -437,13 +437,13 @@ class Course:
             key = job.key
             if key is not None and queue.uniques.get(key) is job:
                 del queue.uniques[key]
-        if job.life is not None:
-            self._no_expiry(job.life)
-            if job.life.callback is not None or job.life.labels:
-                self._note_end(job, reason, error)
-        policy = queue.policy
-        if job.state is DEAD or (policy is not None and policy.keep_s):
+        life, policy = job.life, queue.policy
+        if life is not None:
+            self._no_expiry(life)
+        kept = job.state is DEAD or (policy is not None and bool(policy.keep_s))
+        if kept or (life is not None and life.is_told):
             self._note_end(job, reason, error)
+        if kept:
             self._archive.add(job)
         elif job.ticket:
             self._stock.remove(job)
@@ -528,7 +528,7 @@ class Course:
             job.queue.counters.failed += 1
         job.state = move[job.state]
         self._forget(job, reason, _SERVER_DOWN)
-        if job.life is not None and (job.life.callback is not None or job.life.labels):
+        if job.life is not None and job.life.is_told:
             self._ended(job)
 
     def _known(self, job: Job) -> None:

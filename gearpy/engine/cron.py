@@ -183,7 +183,8 @@ class Crontab:
     """All schedules of a server: those of its settings, and those that operators set.
 
     ``submit`` takes a schedule's job and returns its handle, or raises PeerError; ``is_unfinished``
-    says whether there is such a job still.
+    says whether there is such a job still; ``check`` raises InvalidArgument for a schedule whose
+    jobs can't be taken at all.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class Crontab:
         ticks: Ticks,
         submit: Callable[[Schedule], bytes],
         is_unfinished: Callable[[bytes], bool],
+        check: Callable[[Schedule], None],
         from_file: Mapping[str, Schedule],
     ) -> None:
         self._timers = timers
@@ -200,6 +202,7 @@ class Crontab:
         self.ticks = ticks
         self._submit = submit
         self._is_unfinished = is_unfinished
+        self._check = check
         self._file = dict(from_file)
         self._entries: dict[str, _Entry] = {}
         for name, schedule in from_file.items():
@@ -249,6 +252,7 @@ class Crontab:
         if schedule is None:
             return self._take_back(name)
         check_schedule_name(name)
+        self._check(schedule)
         old = self._entries.get(name)
         if old is None and len(self._entries) >= SCHEDULES_MAX:
             raise InvalidArgument(f"a server has at most {SCHEDULES_MAX:,} schedules")

@@ -5,12 +5,20 @@ Time is given by ``advance``, never taken; chance by ``draw``.
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, final
 
 from gearpy.engine.archive import Archive
-from gearpy.engine.callbacks import Callback, Caller, Following, NoCaller
+from gearpy.engine.callbacks import (
+    TELLING_BYTES_MAX,
+    Callback,
+    Caller,
+    Ending,
+    Following,
+    NoCaller,
+)
 from gearpy.engine.course import Course, allowed_attempts, life_of
 from gearpy.engine.cron import Crontab, NoTicks, Schedule, Ticks
 from gearpy.engine.dispatch import Dispatch
@@ -56,6 +64,8 @@ from gearpy.errors import (
 )
 from gearpy.priority import Priority
 
+_AT_ONCE: Final = 100  # jobs whose callbacks are made in one go, so that nobody waits for long
+_PAUSE_S: Final = 0.01  # and then the others get their turn
 _NUMBERS_AHEAD: Final = 1_000_000  # that the journal's mark is ahead of what is in use
 
 
@@ -113,12 +123,13 @@ class Engine:
             ticks or NoTicks(),
             self._submit_scheduled,
             self._is_unfinished,
+            self._check_schedule,
             schedules or {},
         )
         self._caller: Caller = caller or NoCaller()
         self._observer = observer
         self._restoring = False
-        self._owed: list[Job] = []  # that ended while the engine was restored, and have a callback
+        self._owed: deque[Ending] = deque()  # what follows these is submitted in a moment
         self._mark = 0  # what the journal knows to be higher than all numbers
         self._jobs = self._course.jobs
         self._totals = self._course.totals
@@ -193,8 +204,8 @@ class Engine:
         if reducer:
             check_function(reducer)
         callback = None if options is None else options.callback
-        if callback is not None and callback.url:
-            self._caller.check()
+        if callback is not None:
+            self.functions.create(self._called(callback))  # there will be room for it then
         queue = self._queues.get(function) or self.functions.queue(function)
         key = coalescing_key(unique, payload) if unique else None
         if key is not None:
@@ -207,6 +218,8 @@ class Engine:
             queue.check_admission(priority)
         if client is None and (self.journal_full or len(payload) > self._journal.room_bytes):
             raise JournalFull
+        if callback is not None:
+            self._check_room(callback)
         return self._accept(queue, client, unique, key, payload, priority, due_s, reducer, options)
 
     def _accept(
@@ -270,23 +283,54 @@ class Engine:
         )
         return job.handle
 
+    # ---- what follows the end of a job
+
+    def _called(self, callback: Callback) -> bytes:
+        """The function of the job that follows.  Raises InvalidArgument if there is none."""
+        return self._caller.function() if callback.url else callback.function
+
+    def _check_room(self, callback: Callback) -> None:
+        """What follows is journalled, also behind a job in the foreground.  Raises JournalFull."""
+        payload_bytes = TELLING_BYTES_MAX if callback.url else len(callback.payload)
+        if self.journal_full or payload_bytes > self._journal.room_bytes:
+            raise JournalFull
+
+    def _check_schedule(self, schedule: Schedule) -> None:
+        """Raises InvalidArgument if its jobs would be refused whenever it fires."""
+        callback = read_options(schedule.options).callback
+        if callback is not None:
+            self._called(callback)
+
     def _ended(self, job: Job) -> None:
-        """A job with a callback or labels has ended."""
+        """A job with a callback or labels has ended.
+
+        What follows one that is journalled becomes durable together with its end.  For others there
+        is time: very many may end at once, when their client hangs up.
+        """
         life = job.life
         assert life is not None, "they are a part of it"
+        told = self.describe(job)
+        if life.callback is not None:
+            ending = Ending(life.callback, told, life.given)
+            if job.ticket and not self._restoring:
+                self._follow(ending)
+            else:
+                if not self._owed:
+                    self._timers.set(self.now_s, self._pay, None)
+                self._owed.append(ending)
         if life.labels and self._observer is not None:
-            self._observer.ended(self.describe(job))
-        if life.callback is None:
-            return
-        if self._restoring:
-            self._owed.append(job)
-        else:
-            self._follow(job)
+            self._observer.ended(told)
 
-    def _follow(self, job: Job) -> None:
+    def _pay(self, _: object) -> None:
+        for _number in range(min(_AT_ONCE, len(self._owed))):
+            self._follow(self._owed.popleft())
+        if self._owed:
+            self._timers.set(self.now_s + _PAUSE_S, self._pay, None)
+
+    def _follow(self, ending: Ending) -> None:
         """What follows a job was promised when it was taken: no limit counts, nor that the server
         stops."""
-        following = self._following(job)
+        following = self._following(ending)
         self._accept(
             self.functions.promised_queue(following.function),
             None,
@@ -299,14 +343,15 @@ class Engine:
             following.options,
         )
 
-    def _following(self, job: Job) -> Following:
-        assert job.life is not None, "a callback is a part of it"
-        callback = job.life.callback
-        assert callback is not None, "it has one"
+    def _following(self, ending: Ending) -> Following:
+        callback, job = ending.callback, ending.job
         if callback.url:
-            return self._caller.telling(callback.url, self.describe(job))
-        options = following_options(job.handle, job.life.labels)
+            return self._caller.telling(ending, self._handle(self._course.next_number))
+        options = following_options(job.handle, job.labels)
         return Following(callback.function, callback.payload, options)
+
+    def _handle(self, number: int) -> bytes:
+        return b"%b:%d" % (self.rules.handle_prefix, number)
 
     def _is_unfinished(self, handle: bytes) -> bool:
         return self._jobs.get(handle) is not None
@@ -615,9 +660,8 @@ class Engine:
         self._restoring = True
         restorer.place()
         self._restoring = False
-        for job in self._owed:  # behind all that were there before
-            self._follow(job)
-        self._owed.clear()
+        while self._owed:  # behind all that were there before
+            self._follow(self._owed.popleft())
         self.crontab.settle()
         self._reserve()
         return restorer.refused

@@ -56,14 +56,9 @@ class Functions:
         if queue is not None:
             return queue
         check_function(function)
-        maxqueue = self._maxqueues.pop(function, None)
-        if maxqueue is None:
+        if function not in self._maxqueues:
             self._check_room()
-        queue = self.promised_queue(function)
-        if maxqueue is not None:
-            queue.maxqueue = maxqueue
-            self._fit(queue)
-        return queue
+        return self.promised_queue(function)
 
     def promised_queue(self, function: bytes) -> FunctionQueue:
         """The same for a job that was taken before: no limit counts, and nothing is wrong with the
@@ -71,7 +66,10 @@ class Functions:
         queue = self.queues.get(function)
         if queue is None:
             queue = self.restored_queue(function)
-            if queue.policy is not None:
+            maxqueue = self._maxqueues.pop(function, None)
+            if maxqueue is not None:
+                queue.maxqueue = maxqueue
+            if maxqueue is not None or queue.policy is not None:
                 self._fit(queue)
         return queue
 

@@ -17,6 +17,7 @@ NO_USAGE: Final = Usage()
 # A worker may send megabytes as its exception.  Who waits gets all of them; what is kept of them is
 # for people, and is written into the journal with every change: only how they begin.
 ATTEMPT_ERROR_BYTES_MAX: Final = 4 << 10  # of each attempt that is remembered: there may be 50
+GIVEN_BYTES_MAX: Final = (64 << 10) + 1  # for a URL; one more than it is told, to know of more
 ERROR_BYTES_MAX: Final = 64 << 10  # of the last one, in which a whole traceback finds room
 
 
@@ -52,6 +53,7 @@ class Life:
         "error",
         "expire_s",
         "expiry",
+        "given",
         "key",
         "labels",
         "log",
@@ -74,6 +76,7 @@ class Life:
         self.key = b""
         self.labels: tuple[tuple[str, str], ...] = ()
         self.callback: Callback | None = None  # what follows its end
+        self.given = b""  # how what it gave begins, where a URL is told that
         self.reducer = b""
         self.expire_s = 0.0  # not to be started after this; 0: never mind
         self.expiry: Timer | None = None
@@ -93,9 +96,20 @@ class Life:
         """The last that went wrong."""
         self.error = error[:ERROR_BYTES_MAX]
 
+    @property
+    def is_told(self) -> bool:
+        """Whether somebody is to be told of its end."""
+        return self.callback is not None or bool(self.labels)
+
+    def give(self, data: bytes) -> None:
+        """It gave a part of its result."""
+        if self.callback is not None and self.callback.url:
+            self.given += data[: GIVEN_BYTES_MAX - len(self.given)]
+
     def drop_output(self) -> None:
         """Forgets what an attempt gave and how far it said it was: the next one begins anew."""
         self.output, self.output_bytes = [], 0
+        self.given = b""
         self.text = ""
 
     def use(self, usage: Usage) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gearpy.engine.callbacks import Callback, callback_table, read_callback
+from gearpy.engine.callbacks import (
+    CALLBACK_FIELDS,
+    Callback,
+    callback_table,
+    read_callback,
+)
 from gearpy.engine.policy import (
     SECONDS_MAX,
     Policy,
@@ -100,6 +105,9 @@ def kept_options(text: bytes) -> Options:
     Raises InvalidArgument for what can't be read.
     """
     table = _table(text)
+    callback = table.get("callback")
+    if isinstance(callback, dict):
+        table["callback"] = {name: callback[name] for name in CALLBACK_FIELDS if name in callback}
     return replace(_options({name: table[name] for name in _KEPT if name in table}), text=text)
 
 

@@ -505,12 +505,12 @@ class PolicyBook:
         from_file: Mapping[bytes, Policy] | None = None,
         own: Mapping[bytes, Policy] | None = None,
     ) -> None:
-        """``own`` are the server's, where the file has none for the same pattern.
+        """``own`` are the server's, for functions by their names; all others count before them.
 
         Raises InvalidArgument for a pattern that can't be one, or if there are too many.
         """
-        self._own = frozenset(own or {}) - frozenset(from_file or {})
-        self._file = {**(own or {}), **(from_file or {})}
+        self._own = dict(own or {})
+        self._file = dict(from_file or {})
         self._set: dict[bytes, Policy] = {}
         self._matchers: dict[bytes, Callable[[bytes], bool]] = {}
         self._patterns: list[bytes] = []  # those that aren't plain names, the most exact first
@@ -548,21 +548,23 @@ class PolicyBook:
         found = tuple(pattern for pattern in self._patterns if matchers[pattern](function))
         if function in matchers and not is_pattern(function):
             found = (function, *found)
+        own = self._own.get(function)
         if not found:
-            return None
+            return own
         merged = self._merged.get(found)
         if merged is None:
             merged = self._merged[found] = self._merge(found)
-        return merged
+        return merged if own is None else merged.over(own)
 
     def items(self) -> Iterator[tuple[bytes, Origin, Policy]]:
         """Every pattern that counts, by name, where its policy comes from, and the policy."""
-        for pattern in sorted(self._matchers):
-            policy = self._set.get(pattern)
-            if policy is not None:
-                yield pattern, "set", policy
+        for pattern in sorted({*self._matchers, *self._own}):
+            if pattern in self._set:
+                yield pattern, "set", self._set[pattern]
+            elif pattern in self._file:
+                yield pattern, "file", self._file[pattern]
             else:
-                yield pattern, "own" if pattern in self._own else "file", self._file[pattern]
+                yield pattern, "own", self._own[pattern]
 
     def _merge(self, patterns: tuple[bytes, ...]) -> Policy:
         merged = Policy()

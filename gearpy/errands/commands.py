@@ -2,17 +2,23 @@
 
 import asyncio
 import contextlib
+import ctypes
+import glob
 import os
 import shlex
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final, final
 
-from gearpy.errands.orders import Command, NotWell, Output
+from gearpy.errands.orders import Command, NotWell, Output, excerpt
 from gearpy.errors import BadErrand, FailJob, InvalidArgument
+from gearpy.worker.exits import how_it_ended
 
-_GRACE_S: Final = 5.0  # between TERM and KILL
-_PART_BYTES: Final = 64 << 10
+_PRCTL: Final = getattr(ctypes.CDLL(None), "prctl", None)  # Linux has it
+_SET_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
+_GRACE_S: Final = 3.0  # between TERM and KILL; a worker that ends has 5 s for it
+_LAST_S: Final = 1.0  # for what is still in the pipes, where somebody holds them open
 
 
 def read_allowed(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -61,86 +67,152 @@ class Runner:
                 " an --allow-command of this name"
             )
         try:
-            process = await asyncio.create_subprocess_exec(
-                *words,
-                *command.arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "GEARPY_HANDLE": handle},
-                start_new_session=True,  # to be stopped with all that it starts
-            )
+            process, running = await self._start((*words, *command.arguments), handle)
         except (OSError, ValueError) as error:
             raise FailJob(f"{words[0]} can't be started: {error}") from None
         try:
             async with asyncio.timeout(command.timeout_s):
-                output = await self._finish(process, command.stdin)
+                _give(process, command.stdin)
+                await running.exited.wait()
         except TimeoutError:
             raise FailJob(
                 f"{command.name} took longer than {command.timeout_s:g} s, and was stopped"
             ) from None
         finally:
-            await _stop(process)
+            await _stop(process, running)
+        code = process.get_returncode()
+        assert code is not None, "it has exited"
+        output = running.output(code)
         if output.exit_code:
             raise NotWell(_how_it_ended(command.name, output), output)
         return output
 
-    async def _finish(self, process: asyncio.subprocess.Process, stdin: bytes) -> Output:
-        assert process.stdout is not None, "it is a pipe"
-        assert process.stderr is not None, "it is a pipe"
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_write(process, stdin))
-            out = tasks.create_task(self._read(process.stdout))
-            error = tasks.create_task(self._read(process.stderr))
-            code = await process.wait()
-            # What it left behind may have its pipes, and would keep them open for ever.
-            _signal(process.pid, signal.SIGKILL)
-        (stdout, stdout_cut), (stderr, stderr_cut) = out.result(), error.result()
+    async def _start(
+        self, words: tuple[str, ...], handle: str
+    ) -> tuple[asyncio.SubprocessTransport, "_Running"]:
+        """It is cancelled once it has started: asyncio would wait for ever for what a command that
+        is cancelled before has started itself."""
+        starting = asyncio.ensure_future(
+            asyncio.get_running_loop().subprocess_exec(
+                partial(_Running, self._bytes_max),
+                *words,
+                env={**_environment(), "GEARPY_HANDLE": handle},
+                start_new_session=True,  # to be stopped with all that it starts
+                preexec_fn=partial(_end_with, os.getpid()),
+            )
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            while not starting.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([starting])
+            if not starting.cancelled() and starting.exception() is None:
+                await _stop(*starting.result())
+            raise
+
+
+@final
+class _Running(asyncio.SubprocessProtocol):
+    """A command that runs, and what it has written so far.
+
+    ``exited`` comes with its end, ``closed`` when nobody has its pipes any more.  (The process that
+    asyncio has to offer comes to its end only then.)
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        self._bytes_max = bytes_max
+        self._written = {1: bytearray(), 2: bytearray()}
+        self._cut: set[int] = set()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """It is taken however much it is: a full pipe would stop who writes."""
+        kept = self._written[fd]
+        room_bytes = self._bytes_max - len(kept)
+        kept += data[:room_bytes]
+        if len(data) > room_bytes:
+            self._cut.add(fd)
+
+    def process_exited(self) -> None:
+        self.exited.set()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closed.set()
+
+    def output(self, exit_code: int) -> Output:
+        """What it gave."""
         return Output(
-            exit_code=code,
-            stdout=stdout,
-            stderr=stderr,
-            stdout_cut=stdout_cut,
-            stderr_cut=stderr_cut,
+            exit_code=exit_code,
+            stdout=bytes(self._written[1]),
+            stderr=bytes(self._written[2]),
+            stdout_cut=1 in self._cut,
+            stderr_cut=2 in self._cut,
         )
 
-    async def _read(self, pipe: asyncio.StreamReader) -> tuple[bytes, bool]:
-        """To the end, however much it is: a full pipe would stop who writes."""
-        kept, cut = bytearray(), False
-        while part := await pipe.read(_PART_BYTES):
-            room_bytes = self._bytes_max - len(kept)
-            kept += part[:room_bytes]
-            cut = cut or len(part) > room_bytes
-        return bytes(kept), cut
+
+def _environment() -> dict[str, str]:
+    """That of the worker, but for what is said to gearpy, which may be secret."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GEARPY_")}
 
 
-async def _write(process: asyncio.subprocess.Process, stdin: bytes) -> None:
-    assert process.stdin is not None, "it is a pipe"
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it reads no further
-        process.stdin.write(stdin)
-        await process.stdin.drain()
-    process.stdin.close()
+def _end_with(worker: int) -> None:
+    """In the new process: it is killed if its worker ends without stopping it."""
+    if _PRCTL is not None:
+        _PRCTL(_SET_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != worker:  # it has ended before that
+            os._exit(1)
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Ends a command that was not run to its end, and all that it started."""
-    if process.returncode is not None:
-        return
-    _signal(process.pid, signal.SIGTERM)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_GRACE_S):
-            await process.wait()
-    _signal(process.pid, signal.SIGKILL)
-    await process.wait()
+def _give(process: asyncio.SubprocessTransport, stdin: bytes) -> None:
+    pipe = process.get_pipe_transport(0)
+    assert isinstance(pipe, asyncio.WriteTransport), "it is open until then"
+    pipe.write(stdin)
+    pipe.close()  # behind what is written
 
 
-def _signal(group: int, number: signal.Signals) -> None:
+async def _stop(process: asyncio.SubprocessTransport, running: _Running) -> None:
+    """Ends a command, if it has not ended, and all that it started."""
+    session = process.get_pid()
+    try:
+        if not running.exited.is_set():
+            _signal(session, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE_S):
+                    await running.exited.wait()
+    finally:
+        _signal(session, signal.SIGKILL)
+    await running.exited.wait()
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_S):
+                await running.closed.wait()
+    finally:
+        process.close()
+
+
+def _signal(session: int, number: signal.Signals) -> None:
+    """To all processes of a session, whose first one has the same number."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+        os.killpg(session, number)
+    for pid in _others(session):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _others(session: int) -> Iterator[int]:
+    """Those that are not in its first group: timeout(1) makes one of its own, and so does a shell
+    with job control."""
+    for path in glob.iglob("/proc/[0-9]*/stat"):
+        with contextlib.suppress(OSError), open(path, "rb") as stat:
+            _, _, group, its_session, *_ = stat.read().rpartition(b")")[2].split()
+            if int(its_session) == session and int(group) != session:
+                yield int(path.split("/")[2])
 
 
 def _how_it_ended(name: str, output: Output) -> str:
-    code = output.exit_code
-    how = f"with exit code {code}" if code > 0 else f"by {signal.Signals(-code).name}"
-    lines = output.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"{name} ended {how}{f': {lines[-1][:200]}' if lines else ''}"
+    """For people, with the last thing that it complained about."""
+    lines = output.stderr.strip().splitlines()
+    told = excerpt(lines[-1]) if lines else ""
+    return f"{name} {how_it_ended(output.exit_code)}{f': {told}' if told else ''}"

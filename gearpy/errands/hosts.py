@@ -19,6 +19,8 @@ from gearpy.errors import BadErrand, InvalidArgument
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+# All that was ever given to somebody; what else there is has special uses, some of them forgotten.
+_GIVEN: Final = ipaddress.IPv6Network("2000::/3")
 # Behind these prefixes stand addresses of the other kind of Internet, inner ones perhaps.
 _TRANSLATED: Final = (
     ipaddress.IPv6Network("64:ff9b::/96"),  # RFC 6052
@@ -26,7 +28,13 @@ _TRANSLATED: Final = (
     ipaddress.IPv6Network("2002::/16"),  # RFC 3056
     ipaddress.IPv6Network("2001::/32"),  # RFC 4380
 )
-_PATTERN: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:]+|[^\[]*:[^\]]*:.*?)(?::(?P<port>[0-9]+))?")
+# Here clouds tell their machines' secrets, under addresses that look like everybody's.
+_CLOUDS: Final = (
+    ipaddress.IPv4Network("192.0.0.0/24"),  # Oracle's; for some versions of Python it is global
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's
+)
+_PATTERN: Final = re.compile(r"(?P<host>\[[^\]]+\]|[^:]+)(?::(?P<port>[0-9]{1,9}))?")
+_NAME: Final = re.compile(r"[\w.*?-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +53,10 @@ class _Pattern:
         address = _address(host)
         return address is not None and address in self.network
 
-    def opens(self, host: str, address: Address) -> bool:
+    def opens(self, host: str, port: int, address: Address) -> bool:
         """Whether an address that is not everybody's may be meant by this name of it."""
+        if self.port not in (None, port):
+            return False
         if self.network is not None:
             return address in self.network
         return "*" not in self.name and "?" not in self.name and self.name == host
@@ -87,7 +97,7 @@ class Hosts:
         for text in addresses:
             address = ipaddress.ip_address(text)
             if not _is_public(address) and not any(
-                each.opens(host, address) for each in self._patterns
+                each.opens(host, port, address) for each in self._patterns
             ):
                 raise BadErrand(
                     f"{host} is at {text}, which is not an address of the public Internet; where"
@@ -97,32 +107,39 @@ class Hosts:
 
 
 def _read_pattern(text: str) -> _Pattern:
-    try:
-        network: Network | None = ipaddress.ip_network(text.strip("[]"), strict=False)
-    except ValueError:
-        network = None
+    if not text.isascii():
+        raise InvalidArgument(f"{text!r} is no host: write the name as DNS has it, xn--...")
+    network = _network(text)
     if network is not None:
         return _Pattern(text, network, None)
     found = _PATTERN.fullmatch(text)
-    if found is None or not re.fullmatch(r"[\w.*?\-\[\]:/]+", text):
+    if found is None or not found["host"].strip("."):
         raise InvalidArgument(
             f"{text!r} is no host: write example.org, *.example.org, 10.1.0.0/16 or localhost:8080"
         )
     host, port = found["host"], found["port"]
     if port is not None and not 0 < int(port) < 65536:
         raise InvalidArgument(f"{text!r} has no port from 1 to 65535")
-    try:
-        network = ipaddress.ip_network(host.strip("[]"), strict=False)
-    except ValueError:
-        network = None
-        if "/" in host or "[" in host or ":" in host:
-            raise InvalidArgument(f"{text!r} is no host, and no network of addresses") from None
+    network = _network(host)
+    if network is None and not _NAME.fullmatch(host):
+        raise InvalidArgument(f"{text!r} is no host, and no network of addresses")
     return _Pattern(host.lower().rstrip("."), network, None if port is None else int(port))
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(_bare(text), strict=False) if "%" not in text else None
+    except ValueError:
+        return None
+
+
+def _bare(host: str) -> str:
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _address(host: str) -> Address | None:
     try:
-        return ipaddress.ip_address(host.strip("[]"))
+        return ipaddress.ip_address(host)
     except ValueError:
         return None
 
@@ -132,6 +149,8 @@ def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return _is_public(address.ipv4_mapped)
-        if any(address in each for each in _TRANSLATED):
+        if address not in _GIVEN:
             return False
+    if any(address in each for each in (*_TRANSLATED, *_CLOUDS)):
+        return False
     return address.is_global and not address.is_multicast

@@ -3,11 +3,13 @@
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final, Self, final
 
+from gearpy.callbacks import secret_key, signed_anew
 from gearpy.errands.commands import Runner, read_allowed
 from gearpy.errands.hosts import Hosts
 from gearpy.errands.orders import (
@@ -15,6 +17,7 @@ from gearpy.errands.orders import (
     HTTP_FUNCTION,
     NotWell,
     Output,
+    Request,
     Response,
     read_command,
     read_request,
@@ -35,16 +38,20 @@ CONCURRENCY: Final = 16
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What errands may do: the hosts that requests may go to (see ``Hosts``), the commands (see
-    ``read_allowed``), and how many bytes are kept of what each gives."""
+    ``read_allowed``), and how many bytes are kept of what each gives.  With the server's ``secret``
+    each attempt to deliver a callback has a signature of its own."""
 
     hosts: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     bytes_max: int = BYTES_MAX
+    secret: str = ""
 
     def check(self) -> None:
-        """Raises InvalidArgument for a host or a command that can't be one."""
+        """Raises InvalidArgument for a host, a command or a secret that can't be one."""
         Hosts(self.hosts)
         read_allowed(self.commands)
+        if self.secret:
+            secret_key(self.secret)
 
     def environment(self) -> dict[str, str]:
         """How a process is told."""
@@ -58,6 +65,7 @@ class Allowance:
             tuple(table.get("hosts", ())),
             tuple(table.get("commands", ())),
             int(table.get("bytes_max", BYTES_MAX)),
+            str(table.get("secret", "")),
         )
 
 
@@ -69,6 +77,7 @@ class Errands:
         self._runner = Runner(read_allowed(allowance.commands), allowance.bytes_max)
         self._hosts = Hosts(allowance.hosts)
         self._bytes_max = allowance.bytes_max
+        self._key = secret_key(allowance.secret) if allowance.secret else b""
         self._stack = AsyncExitStack()
         self._requester: Requester | None = None
 
@@ -85,7 +94,7 @@ class Errands:
     async def perform(self, function: str, payload: bytes, handle: str) -> Response | Output:
         """Does one.  Raises NotWell, BadErrand or FailJob, with sentences for people."""
         if function == HTTP_FUNCTION:
-            return await (await self._opened()).perform(read_request(payload))
+            return await (await self._opened()).perform(self._request(payload))
         if function == EXEC_FUNCTION:
             return await self._runner.perform(read_command(payload), handle)
         raise BadErrand(
@@ -93,10 +102,21 @@ class Errands:
             f" {EXEC_FUNCTION}"
         )
 
+    def _request(self, payload: bytes) -> Request:
+        request = read_request(payload)
+        if not self._key or request.body is None:
+            return request
+        headers = signed_anew(self._key, request.headers, request.body, time.time())
+        return replace(request, headers=headers)
+
     async def _opened(self) -> "Requester":
         if self._requester is None:
-            from gearpy.errands.requests import Requester  # it needs what gearpy[http] brings
-
+            try:
+                from gearpy.errands.requests import Requester
+            except ModuleNotFoundError as error:
+                raise BadErrand(
+                    f"requests need the package {error.name}: pip install 'gearpy[http]'"
+                ) from None
             self._requester = await self._stack.enter_async_context(
                 Requester(self._hosts, self._bytes_max)
             )

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypeVar, get_args
 from gearpy.address import PORT
 from gearpy.callbacks import secret_key
 from gearpy.engine.cron import Schedule
+from gearpy.engine.options import read_options
 from gearpy.engine.policy import Policy
 from gearpy.engine.rules import HANDLE_BYTES_MAX, TimeoutUnit
 from gearpy.errors import InvalidArgument, SettingError
@@ -617,6 +618,13 @@ def _check_together(settings: Settings) -> None:
     for name in ("http_token", "http_cert", "http_key"):
         if name in settings.given and not settings.http:
             raise SettingError(f"--{key_of(name)} is given without --http HOST:PORT")
+    for name, schedule in settings.schedules.items():
+        callback = read_options(schedule.options).callback
+        if callback is not None and callback.url and not settings.callback_secret:
+            raise SettingError(
+                f"the schedule {name!r} has a URL for its callback, and there is no"
+                " --callback-secret to sign it with"
+            )
     if settings.http_key and not settings.http_cert:
         raise SettingError("--http-key is given without --http-cert FILE")
     if settings.http and not (settings.http_token or settings.http_cert):

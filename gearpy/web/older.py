@@ -15,7 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gearpy.engine.job import COMPLETED, DELAYED, QUEUED, RETRYING, RUNNING, JobState
 from gearpy.errands import orders
-from gearpy.errands.orders import EXEC_FUNCTION, HTTP_FUNCTION, read_request, split_command
+from gearpy.errands.orders import (
+    EXEC_FUNCTION,
+    HTTP_FUNCTION,
+    read_command,
+    read_request,
+    split_command,
+)
 from gearpy.errors import BadErrand, InvalidArgument
 from gearpy.protocol.codec import decoded
 from gearpy.protocol.content import content, read_content
@@ -37,7 +43,9 @@ class Http(_Given):
     type: Literal["http"]
     url: str
     method: str = "GET"
-    timeout: float = Field(default=orders.TIMEOUT_S, description="Seconds.")
+    timeout: float = Field(
+        default=orders.TIMEOUT_S, gt=0, le=orders.TIMEOUT_S_MAX, description="Seconds."
+    )
     params: dict[str, Any] | list[Any] = Field(
         default_factory=dict, description="In the query of a GET, else as a form."
     )
@@ -46,7 +54,10 @@ class Http(_Given):
         """The function and the payload of its job, or of the one that follows job ``number``."""
         # Through JSON, so that names, values and what they hold are all met.
         table = {"url": self.url, "method": self.method, "params": self.params or None}
-        text = json.dumps({**table, "timeout_s": self.timeout}).replace(_ID, str(number))
+        try:
+            text = json.dumps({**table, "timeout_s": self.timeout}).replace(_ID, str(number))
+        except RecursionError:
+            raise BadErrand("params is no object of texts, numbers and lists of them") from None
         return HTTP_FUNCTION, read_request(text.encode()).payload()
 
 
@@ -61,7 +72,7 @@ class Exec(_Given):
         """The function and the payload of its job, or of the one that follows job ``number``."""
         name, arguments = split_command(self.cmd.replace(_ID, str(number)))
         command = orders.Command(name=name, arguments=arguments, timeout_s=self.timeout)
-        return EXEC_FUNCTION, command.payload()
+        return EXEC_FUNCTION, read_command(command.payload()).payload()
 
 
 class Added(_Given):
@@ -144,6 +155,7 @@ class AddedJob(BaseModel):
     error: str
     output: str | None
     output_base64: str | None = None
+    output_cut: bool = Field(default=False, description="There is more than is shown here.")
     stderr: str | None = None
     stderr_base64: str | None = None
     exit_code: int | None = None
@@ -236,7 +248,7 @@ async def _threads(desk: Desk) -> int:
         for row in rows:
             if any(name in row["functions"] for name in _FUNCTIONS):
                 places = (row["state"] or {}).get("concurrency")
-                threads += places if isinstance(places, int) else 1
+                threads += max(places, 1) if isinstance(places, int) else 1
         offset = found["next"]
     return threads
 
@@ -256,19 +268,18 @@ def _job(number: int, row: Table) -> Table:
         "error": row.get("error", ""),
         "output": None,
     }
-    return table | _output(read_content("result", row))
+    if row.get("result_cut") and row["function"] in _FUNCTIONS:
+        return table | {"output_cut": True}  # nobody could read the rest of it
+    return table | _output(row["function"], read_content("result", row))
 
 
-def _output(result: bytes | None) -> Table:
-    """What an errand gave, from its result."""
+def _output(function: object, result: bytes | None) -> Table:
+    """What a job gave, from its result."""
     if not result:
         return {}
-    try:
-        report = json.loads(result)
-    except ValueError:
+    report = _report(result) if function in _FUNCTIONS else None
+    if report is None:
         return content("output", result, _OUTPUT_BYTES_MAX)  # somebody else's worker did it
-    if not isinstance(report, dict):
-        return content("output", result, _OUTPUT_BYTES_MAX)
     table: Table = {}
     for name, field in (
         ("exit_code", "exit_code"),
@@ -283,3 +294,13 @@ def _output(result: bytes | None) -> Table:
         if name in report:
             table[field] = report[name]
     return table
+
+
+def _report(result: bytes) -> Table | None:
+    """The result of an errand, if it is one."""
+    try:
+        report = json.loads(result)
+    except (ValueError, RecursionError):
+        return None
+    is_one = isinstance(report, dict) and ("exit_code" in report or "status" in report)
+    return report if is_one else None

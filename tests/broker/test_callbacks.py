@@ -7,10 +7,13 @@ import pytest
 from gearpy.broker.broker import Broker
 from gearpy.broker.callbacks import RETRIES, TEXT_BYTES_MAX, SignedCaller
 from gearpy.callbacks import verify_callback
+from gearpy.engine.callbacks import Callback, Ending
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Worker
+from gearpy.engine.policy import Policy
+from gearpy.engine.statistics import JobStatistics
 from gearpy.errands.orders import Request, read_request
 from gearpy.errors import ForgedCallback, InvalidArgument
 from tests.engine.recorders import able
@@ -25,7 +28,13 @@ def server(secret: str = SECRET, now_s: float = 1_700_000_000.25) -> tuple[Engin
     return engine, able(engine, b"f").worker
 
 
+def describe() -> JobStatistics:
+    engine, _ = server()
+    return engine.describe(engine.submit(None, b"f", b"", b"x", options=OPTIONS))
+
+
 def told(engine: Engine) -> tuple[Job, Request]:
+    engine.advance(engine.now_s)
     (job,) = engine.peek(b"gearpy.http", 9)
     return job, read_request(job.payload or b"")
 
@@ -70,16 +79,24 @@ def test_what_is_too_much_is_cut_and_what_is_no_text_is_base64() -> None:
 
 def test_each_ending_has_an_id_of_its_own() -> None:
     engine, _ = server()
-    handle = engine.submit(None, b"f", b"", b"x", options=OPTIONS).handle
-    job = engine.find(handle)
-    assert job is not None
-    caller = SignedCaller(SECRET)
-    ids = set()
-    for now_s in (1_700_000_001.0, 1_700_000_001.5, 1_700_000_001.5):
-        job.since_s = now_s
-        request = read_request(caller.telling(URL, engine.describe(job)).payload)
-        ids.add(request.headers["webhook-id"])
-    assert len(ids) == 2, "one for each moment in which it ended"
+    engine.functions.set_policy(b"f", Policy(keep_s=60.0))
+    job = engine.submit(None, b"f", b"", b"x", options=OPTIONS)
+    for _ in range(3):  # in one moment
+        assert engine.cancel(job.handle)
+        assert engine.retry(job.handle)
+    engine.advance(engine.now_s)
+    calls = engine.peek(b"gearpy.http", 9)
+    ids = [read_request(call.payload or b"").headers["webhook-id"] for call in calls]
+    assert ids == [call.handle.decode() for call in calls]
+    assert len(set(ids)) == 3
+
+
+def test_a_handle_that_no_header_can_hold_is_written_as_urls_have_it() -> None:
+    ending = Ending(Callback(URL), describe(), b"")
+    following = SignedCaller(SECRET).telling(ending, "H:Köln:5".encode())
+    request = read_request(following.payload)
+    assert request.headers["webhook-id"] == "H:K%C3%B6ln:5"
+    verify_callback(SECRET, request.headers, request.body or b"", now_s=1_700_000_000)
 
 
 def test_a_server_without_a_secret_promises_no_calls() -> None:
@@ -91,9 +108,7 @@ def test_a_server_without_a_secret_promises_no_calls() -> None:
 
 
 def test_what_was_promised_before_the_secret_went_is_told_unsigned() -> None:
-    engine, _ = server()
-    job = engine.submit(None, b"f", b"", b"x", options=OPTIONS)
-    following = SignedCaller("").telling(URL, engine.describe(job))
+    following = SignedCaller("").telling(Ending(Callback(URL), describe(), b""), b"H:a:1")
     request = read_request(following.payload)
     with pytest.raises(ForgedCallback, match="not signed"):
         verify_callback(SECRET, request.headers, request.body or b"")

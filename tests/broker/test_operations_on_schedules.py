@@ -88,3 +88,12 @@ def test_that_it_fired_and_its_job_are_committed_together() -> None:
     (put,), note = work.batch.puts, work.batch.notes[-1]
     assert isinstance(note, CronChange)
     assert put.handle.decode() in note.state.decode()
+
+
+def test_a_schedule_whose_jobs_would_be_refused_is_refused(shop: Shop) -> None:
+    asked = HOURLY | {"options": {"callback": "https://example.org/done"}}
+    with pytest.raises(InvalidArgument, match="calls URLs"):
+        shop.ask("set-schedule", name="t", schedule=asked)
+    shop.ask(
+        "set-schedule", name="t", schedule=HOURLY | {"options": {"callback": {"function": "f"}}}
+    )

@@ -1,20 +1,24 @@
 """What follows the end of a job: another job, exactly once, whatever the end was."""
 
+import math
+
 import pytest
 
 from gearpy.engine.callbacks import (
     Callback,
+    Ending,
     Following,
     callback_table,
     read_callback,
 )
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
+from gearpy.engine.life import GIVEN_BYTES_MAX
 from gearpy.engine.options import LABELS_MAX, following_options, kept_options, read_options
 from gearpy.engine.policy import Delays, Policy, PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import JobStatistics
-from gearpy.errors import InvalidArgument
+from gearpy.errors import InvalidArgument, JournalFull, QueueFull, TooManyFunctions
 
 from .journals import KeptJournal
 from .recorders import ClientRecorder, WorkerRecorder, able
@@ -29,13 +33,18 @@ class Recorder:
 
     def __init__(self) -> None:
         self.told: list[JobStatistics] = []
+        self.given: list[bytes] = []
+        self.handles: list[bytes] = []
 
-    def check(self) -> None:
-        pass
+    def function(self) -> bytes:
+        return b"call"
 
-    def telling(self, url: str, job: JobStatistics) -> Following:
-        assert url == URL
+    def telling(self, ending: Ending, handle: bytes) -> Following:
+        assert ending.callback.url == URL
+        job = ending.job
         self.told.append(job)
+        self.given.append(ending.given)
+        self.handles.append(handle)
         return Following(b"call", job.state.encode(), following_options(job.handle, job.labels))
 
 
@@ -51,6 +60,7 @@ def submit(engine: Engine, asked: bytes = TO_URL, unique: bytes = b"") -> Job:
 
 
 def queued(engine: Engine, function: bytes) -> list[bytes | None]:
+    engine.advance(engine.now_s)  # what is not journalled follows in a moment
     return [job.payload for job in engine.peek(function, 10)]
 
 
@@ -72,7 +82,9 @@ def test_a_completed_job_is_told_with_all_that_it_gave() -> None:
     engine.complete(worker.worker, job.handle, b"two")
     assert queued(engine, b"call") == [b"completed"]
     (told,) = caller.told
-    assert (told.handle, told.result, told.since_s) == (job.handle, b"one, two", 5.0)
+    assert (told.handle, told.since_s) == (job.handle, 5.0)
+    assert caller.given == [b"one, two"]
+    assert caller.handles == [engine.peek(b"call", 1)[0].handle]
     assert engine.statistics().kept == 0, "nothing says that it is kept"
 
 
@@ -95,7 +107,7 @@ def test_only_the_last_attempt_is_told_and_without_what_earlier_ones_gave() -> N
         engine.report(worker.worker, job.handle, DATA, said)
         engine.fail(worker.worker, job.handle)
     assert queued(engine, b"call") == [b"dead"]
-    assert (caller.told[0].attempts, caller.told[0].result) == (2, b"second")
+    assert (caller.told[0].attempts, caller.given) == (2, [b"second"])
 
 
 def test_a_dead_letter_that_is_run_once_more_ends_once_more() -> None:
@@ -155,6 +167,7 @@ def test_what_follows_has_the_labels_and_says_whom_it_follows() -> None:
     engine, _ = new_engine()
     job = submit(engine, TO_JOB[:-1] + b', "labels": {"user": "ann"}}')
     engine.cancel(job.handle)
+    assert queued(engine, b"next")
     (following,) = engine.peek(b"next", 9)
     labels = dict(engine.describe(following).labels)
     assert labels == {"user": "ann", "callback-of": job.handle.decode()}
@@ -174,6 +187,7 @@ def test_who_can_do_what_follows_is_woken() -> None:
     worker = able(engine, b"next")
     engine.sleep(worker.worker)
     engine.cancel(submit(engine, TO_JOB).handle)
+    engine.advance(engine.now_s)
     assert worker.wakes == 1
 
 
@@ -191,9 +205,70 @@ def test_no_limit_stands_against_what_was_promised() -> None:
 def test_what_follows_has_the_policy_of_its_function() -> None:
     engine, _ = new_engine(next=Policy(delay_s=9.0))
     engine.cancel(submit(engine, TO_JOB).handle)
+    engine.advance(engine.now_s)
     found = engine.functions.get(b"next")
     assert found is not None
     assert sum(found.delayed) == 1
+
+
+def test_a_url_is_told_the_beginning_and_a_function_nothing() -> None:
+    engine, caller = new_engine()
+    worker = able(engine, b"f")
+    for asked in (TO_URL, TO_JOB):
+        job = submit(engine, asked)
+        run(engine, worker, job)
+        for part in (b"a" * 40_000, b"b" * 40_000, b"c"):
+            engine.report(worker.worker, job.handle, DATA, part)
+        assert job.life is not None
+        assert len(job.life.given) == (GIVEN_BYTES_MAX if asked is TO_URL else 0)
+        engine.complete(worker.worker, job.handle, b"end")
+    engine.advance(engine.now_s)
+    assert caller.given == [b"a" * 40_000 + b"b" * (GIVEN_BYTES_MAX - 40_000)]
+
+
+def test_very_many_that_end_at_once_are_followed_little_by_little() -> None:
+    engine, _ = new_engine()
+    client = ClientRecorder()
+    for _number in range(250):
+        engine.submit(client.client, b"f", b"", b"x", options=read_options(TO_JOB))
+    engine.leave(client.client)
+    engine.advance(engine.now_s)
+    found = engine.functions.get(b"next")
+    assert found is not None
+    assert found.total == 100
+    while (due_s := engine.next_due_s()) < math.inf:
+        engine.advance(due_s)
+    found = engine.functions.get(b"next")
+    assert found is not None
+    assert found.total == 250
+
+
+def test_its_function_is_known_from_the_submit_on_and_has_its_limits() -> None:
+    engine, _ = new_engine()
+    engine.functions.limit(b"next", (2, 2, 2))
+    submit(engine, TO_JOB)
+    with pytest.raises(QueueFull):
+        for _number in range(3):
+            engine.submit(None, b"next", b"", b"")
+    crowded = Engine(Rules(functions_max=1))
+    with pytest.raises(TooManyFunctions):
+        submit(crowded, TO_JOB)
+        submit(crowded, TO_JOB.replace(b"next", b"more"))
+
+
+@pytest.mark.parametrize("asked", [TO_URL, TO_JOB], ids=["url", "job"])
+def test_what_can_not_be_journalled_is_not_promised(asked: bytes) -> None:
+    journal = KeptJournal()
+    engine, _ = new_engine(journal)
+    client = ClientRecorder()
+    journal.room_bytes = 2
+    with pytest.raises(JournalFull):
+        engine.submit(client.client, b"f", b"", b"", options=read_options(asked))
+    journal.room_bytes = math.inf
+    engine.journal_full = True
+    with pytest.raises(JournalFull):
+        engine.submit(client.client, b"f", b"", b"", options=read_options(asked))
+    engine.submit(client.client, b"f", b"", b"")
 
 
 # ---- who joins
@@ -266,6 +341,12 @@ def test_a_job_that_the_restart_itself_ends_is_told_behind_those_that_waited() -
 )
 def test_a_callback_is_kept_as_it_was_said(callback: Callback) -> None:
     assert read_callback("callback", callback_table(callback)) == callback
+
+
+def test_a_newer_version_may_say_more_of_it() -> None:
+    text = b'{"callback": {"function": "next", "retries": 3}, "key": "k"}'
+    options = kept_options(text)
+    assert (options.callback, options.key) == (Callback(function=b"next"), b"k")
 
 
 def test_options_keep_it() -> None:

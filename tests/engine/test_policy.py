@@ -588,3 +588,20 @@ def test_the_book_is_like_a_plain_merge(
         expected = expected.over(counting[pattern])
     assert book.of(function) == (expected if meant else None)
     assert {pattern: policy for pattern, _, policy in book.items()} == counting
+
+
+def test_what_the_server_says_itself_counts_behind_everything_else() -> None:
+    own = {b"gearpy.http": Policy(keep_s=3600.0)}
+    assert PolicyBook(None, own).of(b"gearpy.http") == Policy(keep_s=3600.0)
+    assert PolicyBook(None, own).of(b"gearpy.https") is None
+    book = PolicyBook({b"gearpy.*": Policy(keep_s=0.0), b"gearpy.http": Policy(attempts=2)}, own)
+    assert book.of(b"gearpy.http") == Policy(keep_s=0.0, attempts=2)
+    book = PolicyBook({b"gearpy.http": Policy(max_running=4)}, own)
+    assert book.of(b"gearpy.http") == Policy(keep_s=3600.0, max_running=4)
+    assert [row[:2] for row in book.items()] == [(b"gearpy.http", "file")]
+    book = PolicyBook({b"a": Policy()}, own)
+    assert [row[:2] for row in book.items()] == [(b"a", "file"), (b"gearpy.http", "own")]
+    book.set(b"gearpy.http", Policy(poison=1))
+    assert [row[1] for row in book.items()] == ["file", "set"]
+    assert book.take_back(b"gearpy.http")
+    assert book.of(b"gearpy.http") == Policy(keep_s=3600.0)

@@ -37,6 +37,23 @@ def test_a_flag_counts_before_a_variable_and_a_variable_before_the_file(tmp_path
     assert settings.listen == ("127.0.0.1", "::1")
 
 
+def test_a_schedule_that_calls_a_url_needs_a_secret_to_sign_with(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        '[schedule.digest]\ncron = "0 8 * * *"\nfunction = "digest"\n'
+        'options = {callback = "https://example.org/done"}\n'
+    )
+    with pytest.raises(SettingError, match=r"'digest' has a URL .* no --callback-secret"):
+        load({}, {}, str(file))
+    assert load({"callback_secret": "sixteen bytes or more"}, {}, str(file)).schedules
+
+
+@pytest.mark.parametrize("secret", ["short", "whsec_?", "whsec_eA=="])
+def test_a_secret_is_none_that_can_be_guessed(secret: str) -> None:
+    with pytest.raises(SettingError, match=r"--callback-secret .* a secret"):
+        load({"callback_secret": secret}, {}, None)
+
+
 def test_every_setting_can_be_a_variable() -> None:
     values = {
         "job_handle_prefix": "H:x",
