@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, final
 from urllib.parse import urlsplit
 
-from gearpy.engine.payloads import payload_table, read_name, read_payload
+from gearpy.engine.payloads import payload_fields, read_name, read_payload
 from gearpy.engine.policy import refusal, shown
 from gearpy.engine.rules import check_function
 from gearpy.errors import InvalidArgument
@@ -96,7 +96,7 @@ def callback_table(callback: Callback) -> object:
     if callback.url:
         return callback.url
     function = callback.function.decode("utf-8", "surrogateescape")
-    return {"function": function, **payload_table(callback.payload)}
+    return {"function": function, **payload_fields(callback.payload)}
 
 
 def _url(field: str, text: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, final, get_args
 
 from gearpy.engine.options import read_options
-from gearpy.engine.payloads import payload_table, read_name, read_payload
+from gearpy.engine.payloads import payload_fields, read_name, read_payload
 from gearpy.engine.policy import refusal, shown
 from gearpy.engine.ports import Journal
 from gearpy.engine.records import CronChange
@@ -145,7 +145,7 @@ def schedule_table(schedule: Schedule) -> dict[str, object]:
         "missed": schedule.missed,
         "overlap": schedule.overlap,
     }
-    table |= payload_table(schedule.payload)
+    table |= payload_fields(schedule.payload)
     if schedule.unique:
         table["unique"] = schedule.unique.decode("utf-8", "surrogateescape")
     if schedule.options:

@@ -27,7 +27,7 @@ def read_payload(said: Mapping[str, Any]) -> bytes:
         raise refusal("data_base64", encoded, "text in base64") from None
 
 
-def payload_table(payload: bytes) -> dict[str, object]:
+def payload_fields(payload: bytes) -> dict[str, object]:
     """The field that stands for a payload; none for an empty one."""
     if not payload:
         return {}

@@ -10,12 +10,13 @@ import fnmatch
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, final
 
 from gearpy.errors import BadErrand, InvalidArgument
 
+Find = Callable[[str, int], Awaitable[list[str]]]  # the addresses of a host and a port
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -72,9 +73,11 @@ class Hosts:
     ``*`` leads to them.
     """
 
-    def __init__(self, patterns: Iterable[str]) -> None:
-        """Raises InvalidArgument for what is no pattern."""
+    def __init__(self, patterns: Iterable[str], find: Find | None = None) -> None:
+        """``find`` looks names up, in place of the system.  Raises InvalidArgument for what is no
+        pattern."""
         self._patterns = tuple(map(_read_pattern, patterns))
+        self._find = find or _find
 
     async def addresses(self, host: str, port: int) -> list[str]:
         """Where a host is that may be asked, in the order in which to try.
@@ -88,12 +91,10 @@ class Hosts:
                 f"requests to {host}:{port} are not allowed here; this worker was not given an"
                 " --allow-host that names it"
             )
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await self._find(host, port)
         except (OSError, UnicodeError) as error:
             raise BadErrand(f"nobody knows where {host} is: {error}") from None
-        addresses = list(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
         for text in addresses:
             address = ipaddress.ip_address(text)
             if not _is_public(address) and not any(
@@ -104,6 +105,12 @@ class Hosts:
                     f" that is meant, say --allow-host {host} or the network"
                 )
         return addresses
+
+
+async def _find(host: str, port: int) -> list[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
 
 
 def _read_pattern(text: str) -> _Pattern:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, Self, TypeVar, final
 
 from gearpy.address import Address
 from gearpy.broker.broker import Broker, Facts
+from gearpy.broker.callbacks import SignedCaller
 from gearpy.broker.ports import Peer
 from gearpy.client.blocking import TIMEOUT_S, BlockingClient
 from gearpy.client.calls import Calls
@@ -55,8 +56,8 @@ class InlineClient(BlockingClient):
 
     ``work`` is what does them: a ``Worker``, an ``AsyncWorker``, or ``Tasks``, which submit through
     this client until its end.  In between is all that a gearpy-server is but for the network:
-    coalescing, policies (``policies={"mail": {"attempts": 3}}``), history and operators' requests
-    are as there.
+    coalescing, policies (``policies={"mail": {"attempts": 3}}``), history, operators' requests and
+    callbacks (to URLs with a ``callback_secret``) are as there.
 
         with InlineClient(worker) as client:
             assert client.submit("resize", photo).result() == small
@@ -70,6 +71,7 @@ class InlineClient(BlockingClient):
         work: Registry | TasksLike,
         *,
         policies: Mapping[str, Mapping[str, Any]] | None = None,
+        callback_secret: str = "",
     ) -> None:
         self._clock = HandClock()
         self._desk = Desk()
@@ -80,6 +82,7 @@ class InlineClient(BlockingClient):
             facts=Facts(version=VERSION),
             now_s=self._clock.now_s(),
             policies=PolicyBook(book),
+            caller=SignedCaller(callback_secret),
         )
         self._end = contextlib.ExitStack()
         worker = work if isinstance(work, Registry) else work.worker()

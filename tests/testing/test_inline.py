@@ -1,6 +1,7 @@
 """Jobs without any server."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -185,3 +186,17 @@ def test_tasks_are_as_before_where_a_start_hook_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         InlineClient(tasks)
     assert tasks._client is None
+
+
+def test_callbacks_follow() -> None:
+    asked: list[bytes] = []
+    worker = Worker()
+    worker.register("resize", lambda job: b"small")
+    worker.register("index", lambda job: asked.append(job.data))
+    worker.register("gearpy.http", lambda job: asked.append(job.data))
+    with InlineClient(worker, callback_secret="sixteen bytes or more") as client:
+        client.submit("resize", callback={"function": "index", "data": "4711"}).result()
+        client.submit("resize", callback="https://example.org/done").result()
+        client.advance(0)
+    assert asked[0] == b"4711"
+    assert json.loads(json.loads(asked[1])["body"])["result"] == "small"
