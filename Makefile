@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 COMPILED := gearpy/*.so gearpy/*/*.so
+TESTS_AT_A_TIME := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .DEFAULT_GOAL := help
 
@@ -47,14 +48,15 @@ format: install  ## what check would complain about and a program can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: install  ## all tests, as many at a time as there are processors
-	$(BIN)/pytest -n auto
+# Tests wait for processes and disks half of the time, so there is one more at a time than processors.
+test: install  ## all tests
+	$(BIN)/pytest -n $(TESTS_AT_A_TIME)
 
 # The rest of the tests is about what is never compiled; make compile test runs them all.
 test-compiled: compile  ## the tests of the packet path, on its compiled form; then plain Python again
-	trap 'rm -f $(COMPILED)' EXIT; $(BIN)/pytest -n auto tests/test_forms.py tests/protocol \
-		tests/engine tests/broker tests/server tests/stores tests/simulation tests/crash tests/compat \
-		tests/web/test_api.py tests/web/test_metrics.py
+	trap 'rm -f $(COMPILED)' EXIT; $(BIN)/pytest -n $(TESTS_AT_A_TIME) tests/test_forms.py \
+		tests/protocol tests/engine tests/broker tests/server tests/stores tests/simulation tests/crash \
+		tests/compat tests/tracing tests/web/test_api.py tests/web/test_metrics.py
 
 simulate: install  ## the whole server in a simulated world: SEEDS=0-9999, or SEEDS=1234 STORY=1
 	$(BIN)/python -m gearpy.testing.simulation --seeds $(or $(SEEDS),0-999) $(if $(STORY),--story)

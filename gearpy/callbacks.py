@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
 from gearpy.errors import ForgedCallback, InvalidArgument
 
@@ -25,6 +25,12 @@ SECRET_BYTES_MIN: Final = 16
 _VERSION: Final = "v1"
 _IN_BASE64: Final = "whsec_"
 _DAY_S: Final = 86_400.0
+
+
+class Headers(Protocol):
+    """Those of a request, as any framework has them: a mapping, or what is like one."""
+
+    def items(self) -> Iterable[tuple[str, str]]: ...
 
 
 def secret_key(secret: str) -> bytes:
@@ -71,7 +77,7 @@ def signed_anew(
 
 def verify_callback(
     secret: str,
-    headers: Mapping[str, str],
+    headers: Headers,
     body: bytes,
     *,
     max_age_s: float = _DAY_S,

@@ -196,8 +196,12 @@ class Pool:
                 child.connection.close()
         by_s = time.monotonic() + _FAREWELL_S
         for child in children:
-            child.process.join(max(by_s - time.monotonic(), 0.0))
-            if child.process.is_alive():
+            # Not whether it is alive: the thread whose job it did may be asking the same, and of two
+            # that ask at a time one is told that it is.
+            left_s = max(by_s - time.monotonic(), 0.0)
+            if wait([child.process.sentinel], left_s):
+                child.process.join()
+            else:
                 log.warning("a process for jobs does not end, and is killed")
                 child.kill()
 

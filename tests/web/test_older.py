@@ -39,6 +39,12 @@ def client(web: ServerProcess) -> Iterator[Client]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def shared_client(shared: ServerProcess) -> Iterator[Client]:
+    with Client(shared.address) as made:
+        yield made
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as made:
@@ -85,40 +91,47 @@ def command_of(job: dict[str, Any]) -> Command:
 # ---- adding
 
 
-def test_a_request_becomes_a_job(http: httpx.Client, client: Client) -> None:
+def test_a_request_becomes_a_job(shared_http: httpx.Client, shared_client: Client) -> None:
     params: Params = {"id": 7, "name": "größe", "many": ["a", 2]}
     command = {"type": "http", "url": URL, "method": "post", "params": params, "timeout": 7.5}
-    number = add(http, command)
-    job = look(client, http, number)
+    number = add(shared_http, command)
+    job = look(shared_client, shared_http, number)
     assert (job["function"], job["state"], job["background"]) == ("gearpy.http", "queued", True)
     assert job["handle"].endswith(f":{number}")
     assert request_of(job) == Request(url=URL, method="POST", params=params, timeout_s=7.5)
 
 
-def test_a_command_becomes_a_job(http: httpx.Client, client: Client) -> None:
-    number = add(http, {"type": "exec", "cmd": "resize 'my photo.jpg' $HOME; rm", "timeout": 5})
-    job = look(client, http, number)
+def test_a_command_becomes_a_job(shared_http: httpx.Client, shared_client: Client) -> None:
+    number = add(
+        shared_http, {"type": "exec", "cmd": "resize 'my photo.jpg' $HOME; rm", "timeout": 5}
+    )
+    job = look(shared_client, shared_http, number)
     assert job["function"] == "gearpy.exec"
     expected = Command(name="resize", arguments=("my photo.jpg", "$HOME;", "rm"), timeout_s=5.0)
     assert command_of(job) == expected
 
 
-def test_what_is_not_said_has_a_value(http: httpx.Client, client: Client) -> None:
-    job = look(client, http, add(http, {"type": "http", "url": URL}))
+def test_what_is_not_said_has_a_value(shared_http: httpx.Client, shared_client: Client) -> None:
+    job = look(shared_client, shared_http, add(shared_http, {"type": "http", "url": URL}))
     assert request_of(job) == Request(url=URL)
     assert job["priority"] == "normal"
     assert "labels" not in job
     assert "callback" not in job
-    assert command_of(look(client, http, add(http, {"type": "exec", "cmd": "x"}))).timeout_s == 60
+    assert (
+        command_of(
+            look(shared_client, shared_http, add(shared_http, {"type": "exec", "cmd": "x"}))
+        ).timeout_s
+        == 60
+    )
 
 
 @pytest.mark.parametrize("empty", ["[]", "{}"])
 def test_php_writes_an_empty_object_as_a_list(
-    empty: str, http: httpx.Client, client: Client
+    empty: str, shared_http: httpx.Client, shared_client: Client
 ) -> None:
     body = f'{{"command": {{"type": "http", "url": "{URL}", "params": {empty}}}}}'
-    number = data_of(http.post("/jobs/add", content=body, headers=JSON))["id"]
-    assert request_of(look(client, http, number)).params == {}
+    number = data_of(shared_http.post("/jobs/add", content=body, headers=JSON))["id"]
+    assert request_of(look(shared_client, shared_http, number)).params == {}
 
 
 @pytest.mark.parametrize(
@@ -128,11 +141,14 @@ def test_php_writes_an_empty_object_as_a_list(
         *("multipart/form-data; boundary=x", "application/json; charset=latin-1"),
     ],
 )
-def test_it_is_json_whatever_it_is_called(media_type: str | None, http: httpx.Client) -> None:
+def test_it_is_json_whatever_it_is_called(
+    media_type: str | None, shared_http: httpx.Client
+) -> None:
     body = json.dumps({"command": {"type": "http", "url": URL}}).encode()
     headers = {} if media_type is None else {"content-type": media_type}
     first, second = (
-        data_of(http.post("/jobs/add", content=body, headers=headers))["id"] for _ in range(2)
+        data_of(shared_http.post("/jobs/add", content=body, headers=headers))["id"]
+        for _ in range(2)
     )
     assert second == first + 1
 
@@ -145,10 +161,14 @@ def test_it_is_json_whatever_it_is_called(media_type: str | None, http: httpx.Cl
     ],
 )
 def test_priorities_are_levels(
-    priority: int, level: str, http: httpx.Client, client: Client
+    priority: int, level: str, shared_http: httpx.Client, shared_client: Client
 ) -> None:
-    number = add(http, {"type": "exec", "cmd": "x"}, priority=priority)
-    assert look(client, http, number)["priority"] == status(http, number)["priority"] == level
+    number = add(shared_http, {"type": "exec", "cmd": "x"}, priority=priority)
+    assert (
+        look(shared_client, shared_http, number)["priority"]
+        == status(shared_http, number)["priority"]
+        == level
+    )
 
 
 def test_a_more_urgent_job_comes_first(
@@ -169,25 +189,28 @@ def test_a_more_urgent_job_comes_first(
     assert seen == ["p1000", "p750", "p500", "p0"]
 
 
-def test_a_context_is_a_label(http: httpx.Client, client: Client) -> None:
-    number = add(http, {"type": "exec", "cmd": "x"}, context="größe 7")
-    assert look(client, http, number)["labels"] == {"context": "größe 7"}
-    assert status(http, number)["context"] == "größe 7"
-    assert status(http, add(http, {"type": "exec", "cmd": "x"}, context=""))["context"] == ""
+def test_a_context_is_a_label(shared_http: httpx.Client, shared_client: Client) -> None:
+    number = add(shared_http, {"type": "exec", "cmd": "x"}, context="größe 7")
+    assert look(shared_client, shared_http, number)["labels"] == {"context": "größe 7"}
+    assert status(shared_http, number)["context"] == "größe 7"
+    assert (
+        status(shared_http, add(shared_http, {"type": "exec", "cmd": "x"}, context=""))["context"]
+        == ""
+    )
 
 
-def test_what_these_clients_add_else_does_not_matter(http: httpx.Client) -> None:
+def test_what_these_clients_add_else_does_not_matter(shared_http: httpx.Client) -> None:
     command = {"type": "http", "url": URL, "colour": "red", "headers": {"x": "y"}}
-    assert add(http, command, colour=["red"], id=7, callback_done=None)
+    assert add(shared_http, command, colour=["red"], id=7, callback_done=None)
 
 
 # ---- the job's own number
 
 
-def test_a_job_may_hold_its_own_number(http: httpx.Client, client: Client) -> None:
+def test_a_job_may_hold_its_own_number(shared_http: httpx.Client, shared_client: Client) -> None:
     mark = "__JOBID__"
     number = add(
-        http,
+        shared_http,
         {
             "type": "http",
             "url": f"{URL}/{mark}?job={mark}",
@@ -196,7 +219,7 @@ def test_a_job_may_hold_its_own_number(http: httpx.Client, client: Client) -> No
         callback_done={"type": "exec", "cmd": f"done {mark} --job={mark}"},
         context=mark,
     )
-    job = look(client, http, number)
+    job = look(shared_client, shared_http, number)
     assert request_of(job).url == f"{URL}/{number}?job={number}"
     assert request_of(job).params == {
         "id": str(number),
@@ -207,13 +230,15 @@ def test_a_job_may_hold_its_own_number(http: httpx.Client, client: Client) -> No
     assert job["labels"] == {"context": mark}  # which is not a part of what is done
 
 
-def test_a_command_and_what_follows_it_may_hold_it_too(http: httpx.Client, client: Client) -> None:
+def test_a_command_and_what_follows_it_may_hold_it_too(
+    shared_http: httpx.Client, shared_client: Client
+) -> None:
     number = add(
-        http,
+        shared_http,
         {"type": "exec", "cmd": "resize__JOBID__ '__JOBID__ __JOBID__' __jobid__"},
         callback_done={"type": "http", "url": f"{URL}?id=__JOBID__", "params": {"id": "__JOBID__"}},
     )
-    job = look(client, http, number)
+    job = look(shared_client, shared_http, number)
     assert command_of(job).name == f"resize{number}"
     assert command_of(job).arguments == (f"{number} {number}", "__jobid__")
     assert job["callback"]["function"] == "gearpy.http"
@@ -221,23 +246,23 @@ def test_a_command_and_what_follows_it_may_hold_it_too(http: httpx.Client, clien
     assert follows == Request(url=f"{URL}?id={number}", params={"id": str(number)})
 
 
-def test_numbers_are_each_jobs_own(http: httpx.Client, client: Client) -> None:
+def test_numbers_are_each_jobs_own(shared_http: httpx.Client, shared_client: Client) -> None:
     """Also beside jobs that others submit."""
     for _ in range(5):
-        number = add(http, {"type": "exec", "cmd": "x __JOBID__"})
-        assert command_of(look(client, http, number)).arguments == (str(number),)
-        client.submit_background("other")
+        number = add(shared_http, {"type": "exec", "cmd": "x __JOBID__"})
+        assert command_of(look(shared_client, shared_http, number)).arguments == (str(number),)
+        shared_client.submit_background("other")
 
 
 def test_a_job_that_is_refused_uses_up_no_number_of_another(
-    http: httpx.Client, client: Client
+    shared_http: httpx.Client, shared_client: Client
 ) -> None:
-    before = add(http, {"type": "exec", "cmd": "x"})
+    before = add(shared_http, {"type": "exec", "cmd": "x"})
     body = json.dumps({"command": {"type": "exec", "cmd": "'"}})
-    problem_of(http.post("/jobs/add", content=body, headers=JSON), 400)
-    after = add(http, {"type": "exec", "cmd": "x __JOBID__"})
+    problem_of(shared_http.post("/jobs/add", content=body, headers=JSON), 400)
+    after = add(shared_http, {"type": "exec", "cmd": "x __JOBID__"})
     assert after == before + 1
-    assert command_of(look(client, http, after)).arguments == (str(after),)
+    assert command_of(look(shared_client, shared_http, after)).arguments == (str(after),)
 
 
 # ---- done by real workers
@@ -496,11 +521,12 @@ def then(**follows: Any) -> dict[str, Any]:
 def test_what_can_not_be_done_is_a_sentence(
     body: dict[str, Any], says: str, shared_http: httpx.Client
 ) -> None:
+    before = busy(shared_http)[0]
     answer = shared_http.post("/jobs/add", content=json.dumps(body), headers=JSON)
     detail = problem_of(answer, 400)["detail"]
     assert says in detail
     assert len(detail) < 500
-    assert busy(shared_http)[0] == 0
+    assert busy(shared_http)[0] == before
 
 
 @pytest.mark.parametrize(
@@ -567,7 +593,8 @@ def test_where_there_is_a_token_it_is_needed() -> None:
 
 def test_a_page_of_another_host_adds_nothing(shared_http: httpx.Client) -> None:
     """A form could: its media type is none that browsers would ask about first."""
+    before = busy(shared_http)[0]
     headers = {"origin": "https://evil.example", "content-type": "text/plain"}
     answer = shared_http.post("/jobs/add", content=json.dumps(exec_()), headers=headers)
     assert "another host" in problem_of(answer, 403)["detail"]
-    assert busy(shared_http)[0] == 0
+    assert busy(shared_http)[0] == before
