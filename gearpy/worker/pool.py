@@ -196,8 +196,8 @@ class Pool:
                 child.connection.close()
         by_s = time.monotonic() + _FAREWELL_S
         for child in children:
-            # Not whether it is alive: the thread whose job it did may be asking the same, and of two
-            # that ask at a time one is told that it is.
+            # Not whether it is alive: the thread whose job it did may be asking the same, and of
+            # two that ask at a time one is told that it is.
             left_s = max(by_s - time.monotonic(), 0.0)
             if wait([child.process.sentinel], left_s):
                 child.process.join()
