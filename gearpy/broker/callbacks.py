@@ -19,7 +19,7 @@ TEXT_BYTES_MAX: Final = GIVEN_BYTES_MAX - 1  # of the result; an error is not ke
 
 _FUNCTION: Final = HTTP_FUNCTION.encode()
 
-# Ten attempts within some three hours; then it lies with the dead letters.
+# Ten attempts within three and a half hours; then it lies with the dead letters.
 RETRIES: Final = Policy(
     attempts=10, backoff=Exponential(base_s=5.0, factor=3.0, cap_s=3600.0, jitter=0.1)
 )

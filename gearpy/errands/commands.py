@@ -57,8 +57,8 @@ class Runner:
     async def perform(self, command: Command, handle: str) -> Output:
         """What the command gave, if it ended well.  It finds the job's handle in GEARPY_HANDLE.
 
-        Raises NotWell if it ended with another code than 0, and BadErrand or FailJob where it
-        could not be run to its end; their sentences are for people.
+        Raises NotWell if it ended with another code than 0 or did not end in time, and BadErrand or
+        FailJob where it could not be run; their sentences are for people.
         """
         words = self._allowed.get(command.name)
         if words is None:
@@ -70,19 +70,22 @@ class Runner:
             process, running = await self._start((*words, *command.arguments), handle)
         except (OSError, ValueError) as error:
             raise FailJob(f"{words[0]} can't be started: {error}") from None
+        in_time = False
         try:
-            async with asyncio.timeout(command.timeout_s):
-                _give(process, command.stdin)
-                await running.exited.wait()
-        except TimeoutError:
-            raise FailJob(
-                f"{command.name} took longer than {command.timeout_s:g} s, and was stopped"
-            ) from None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(command.timeout_s):
+                    _give(process, command.stdin)
+                    await running.exited.wait()
+                in_time = True
         finally:
             await _stop(process, running)
         code = process.get_returncode()
         assert code is not None, "it has exited"
         output = running.output(code)
+        if not in_time:
+            raise NotWell(
+                f"{command.name} took longer than {command.timeout_s:g} s, and was stopped", output
+            )
         if output.exit_code:
             raise NotWell(_how_it_ended(command.name, output), output)
         return output

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from gearpy.engine.job import UNFINISHED, WAITING, JobState
 from gearpy.engine.options import LABELS_MAX
-from gearpy.errors import JobNotFound
+from gearpy.errors import InvalidArgument, JobNotFound
 from gearpy.protocol.codec import packed
 from gearpy.protocol.content import content
 from gearpy.web import models
@@ -25,6 +25,9 @@ _Function = Annotated[str | None, Query(description="A name, or a pattern like i
 _States = Annotated[list[JobState] | None, Query(alias="state", description="One or more.")]
 _Age = Annotated[
     float | None, Query(allow_inf_nan=False, description="Seconds since its submit, or its end.")
+]
+_Labels = Annotated[
+    list[str] | None, Query(alias="label", description="NAME=VALUE; there may be several.")
 ]
 _Seconds = Annotated[float | None, Query(allow_inf_nan=False)]
 _Limit = Annotated[int | None, Query(description="How many, at most.")]
@@ -67,6 +70,17 @@ async def _gone(request: Request) -> None:
     """Until the client has hung up.  The body of its request must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _read_labels(texts: list[str] | None) -> dict[str, str] | None:
+    """Labels as a query has them.  Raises InvalidArgument."""
+    if texts is None:
+        return None
+    pairs = [text.partition("=") for text in texts]
+    for name, sign, _ in pairs:
+        if not sign:
+            raise InvalidArgument(f"{name[:80]!r} is no label; write it like customer=4711")
+    return {name: value for name, _, value in pairs}
 
 
 def _in_trace(request: Request, order: Order) -> Order:
@@ -221,7 +235,8 @@ def _functions(router: APIRouter, desk: Desk) -> None:
         attempts: int | None = None,
         timeout_s: _Seconds = None,
         expires_s: _Seconds = None,
-        callback: Annotated[str | None, Query(description="A URL; see the other way.")] = None,
+        callback: Annotated[str | None, Query(description="A URL that is told its end.")] = None,
+        labels: _Labels = None,
         wait_s: Annotated[float | None, Query(gt=0, le=models.WAIT_S_MAX)] = None,
     ) -> Response:
         """Has a job done whose payload is the body of the request."""
@@ -233,6 +248,7 @@ def _functions(router: APIRouter, desk: Desk) -> None:
             timeout_s=timeout_s,
             expires_s=expires_s,
             callback=callback,
+            labels=_read_labels(labels),
             wait_s=wait_s,
         )
         return await _submit(desk, request, wishes, function, await request.body())

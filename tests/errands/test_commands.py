@@ -273,8 +273,10 @@ STUBBORN = f"trap '' TERM INT HUP\n{FAMILY}\nwhile :; do sleep 1000; done"
 
 
 async def test_one_that_takes_too_long_is_stopped_with_all_that_it_started(note: Note) -> None:
-    with pytest.raises(FailJob, match=r"^it took longer than 2\.5 s, and was stopped$"):
+    with pytest.raises(NotWell, match=r"^it took longer than 2\.5 s, and was stopped$") as caught:
         await shell(FAMILY, str(note), timeout_s=2.5)
+    assert isinstance(caught.value.report, Output)
+    assert caught.value.report.stdout == b"begun\n"
     assert note.pids()
     note.wait_until_gone()
 

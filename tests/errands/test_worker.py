@@ -194,11 +194,6 @@ def test_each_attempt_has_a_result_of_its_own(
             b'{"command": "sh", "arguments": ["exit 1"], "timeout_s": "x"}',
             "timeout_s",
         ),
-        (
-            "gearpy.exec",
-            b'{"command": "sh", "timeout_s": 0.2, "arguments": ["sleep 99"]}',
-            "longer",
-        ),
         ("gearpy.exec", b'{"command": "\\ud800"}', "half a character"),
     ],
 )
@@ -210,6 +205,15 @@ def test_what_can_not_be_done_is_a_sentence(
     assert says in job["error"]
     assert "Error" not in job["error"]
     assert "result" not in job
+
+
+def test_a_command_that_takes_too_long_leaves_what_it_wrote(client_of_shared: Client) -> None:
+    payload = shell("echo begun; exec sleep 99", timeout_s=1.0)
+    handle = client_of_shared.submit_background("gearpy.exec", payload)
+    job = ended(client_of_shared, handle, "failed", Path("/dev/null"))
+    assert "took longer than 1 s" in job["error"]
+    report = json.loads(job["result"])
+    assert (report["exit_code"], report["stdout"]) == (-signal.SIGTERM, "begun\n")
 
 
 @pytest.fixture(scope="module")

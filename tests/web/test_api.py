@@ -172,6 +172,18 @@ def test_only_raw_payloads_may_be_very_large(shared_http: httpx.Client) -> None:
     assert "8,388,608 bytes here" in told["detail"]
 
 
+def test_a_raw_payload_may_have_labels_and_a_callback(shared_http: httpx.Client) -> None:
+    query = {"label": ["user=ann", "sum=1+1=2"], "priority": "low"}
+    taken = shared_http.post("/api/functions/labelled/jobs", params=query, content=b"\xff")
+    location = taken.headers["Location"]
+    job = shared_http.get(location).json()["job"]
+    assert (job["labels"], job["priority"]) == ({"user": "ann", "sum": "1+1=2"}, "low")
+    shared_http.post(f"{location}/cancel")
+    for wrong, says in (({"label": "user"}, "no label"), ({"callback": "x"}, "a URL like")):
+        answer = shared_http.post("/api/functions/labelled/jobs", params=wrong)
+        assert says in problem_of(answer, 400)["detail"]
+
+
 def test_what_is_not_there_has_a_code_of_its_own(shared_http: httpx.Client) -> None:
     for path, code in (
         ("/api/jobs/H:1", "JOB_NOT_FOUND"),

@@ -33,6 +33,12 @@ CHECKS: list[Any] = [
 ]
 
 
+TAGS = (
+    *("jobs", "functions", "policies", "schedules", "server", "health"),
+    "for older clients",
+)
+
+
 @pytest.fixture(scope="module")
 def described() -> Iterator[Any]:
     with ServerProcess("--http", "127.0.0.1:0", "--verbose", "FATAL") as process:
@@ -42,7 +48,7 @@ def described() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-@pytest.mark.parametrize("tag", ["jobs", "functions", "policies", "schedules", "server", "health"])
+@pytest.mark.parametrize("tag", TAGS)
 def test_answers_are_as_described(
     tag: str, mode: schemathesis.GenerationMode, described: Any
 ) -> None:
