@@ -20,6 +20,7 @@ Read in this order:
     course       what happens to a job after it was accepted
     records      what is made durable; ``ledger`` makes records of jobs, and jobs of records
     functions    which functions there are, and what is decided about them
+    followups    has jobs followed by others
     engine       the verbs
 
 Beside them: ``timers`` (what happens when), ``cron`` (jobs that are submitted again and again),

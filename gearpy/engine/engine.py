@@ -5,23 +5,16 @@ Time is given by ``advance``, never taken; chance by ``draw``.
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, final
 
 from gearpy.engine.archive import Archive
-from gearpy.engine.callbacks import (
-    TELLING_BYTES_MAX,
-    Callback,
-    Caller,
-    Ending,
-    Following,
-    NoCaller,
-)
+from gearpy.engine.callbacks import Callback, Caller, Ending, Following, NoCaller
 from gearpy.engine.course import Course, allowed_attempts, life_of
 from gearpy.engine.cron import Crontab, NoTicks, Schedule, Ticks
 from gearpy.engine.dispatch import Dispatch
+from gearpy.engine.followups import Followups
 from gearpy.engine.functions import Functions
 from gearpy.engine.job import (
     DATA,
@@ -35,7 +28,7 @@ from gearpy.engine.job import (
     coalescing_key,
 )
 from gearpy.engine.ledger import Restorer
-from gearpy.engine.options import Options, following_options, read_options
+from gearpy.engine.options import Options, read_options
 from gearpy.engine.peers import Client, Worker
 from gearpy.engine.policy import Cause, PolicyBook
 from gearpy.engine.ports import Journal, NoJournal, Observer
@@ -64,8 +57,6 @@ from gearpy.errors import (
 )
 from gearpy.priority import Priority
 
-_AT_ONCE: Final = 100  # jobs whose callbacks are made in one go, so that nobody waits for long
-_PAUSE_S: Final = 0.01  # and then the others get their turn
 _NUMBERS_AHEAD: Final = 1_000_000  # that the journal's mark is ahead of what is in use
 
 
@@ -126,10 +117,8 @@ class Engine:
             self._check_schedule,
             schedules or {},
         )
-        self._caller: Caller = caller or NoCaller()
         self._observer = observer
         self._restoring = False
-        self._owed: deque[Ending] = deque()  # what follows these is submitted in a moment
         self._mark = 0  # what the journal knows to be higher than all numbers
         self._jobs = self._course.jobs
         self._totals = self._course.totals
@@ -137,6 +126,9 @@ class Engine:
             self.rules, policies or PolicyBook(), self._journal, self._dispatch, self._archive
         )
         self._queues = self.functions.queues
+        self._followups = Followups(
+            self._timers, self.functions, caller or NoCaller(), self._handle, self._follow
+        )
 
     # ---- time
 
@@ -174,6 +166,8 @@ class Engine:
         """From now on takes no new jobs and hands none out; what runs may finish."""
         self.draining = True
         self._dispatch.draining = True
+        self._followups.at_once = True  # there may be no later
+        self._followups.pay()
 
     # ---- clients
 
@@ -204,8 +198,8 @@ class Engine:
         if reducer:
             check_function(reducer)
         callback = None if options is None else options.callback
-        if callback is not None:
-            self.functions.create(self._called(callback))  # there will be room for it then
+        # What follows it is journalled, also if it is not.
+        follows_bytes = self._followups.promise(callback) if callback is not None else 0
         queue = self._queues.get(function) or self.functions.queue(function)
         key = coalescing_key(unique, payload) if unique else None
         if key is not None:
@@ -216,10 +210,10 @@ class Engine:
                 return self._join(job, client)
         if not queue.admits:
             queue.check_admission(priority)
-        if client is None and (self.journal_full or len(payload) > self._journal.room_bytes):
+        if (client is None or callback is not None) and (
+            self.journal_full or len(payload) + follows_bytes > self._journal.room_bytes
+        ):
             raise JournalFull
-        if callback is not None:
-            self._check_room(callback)
         return self._accept(queue, client, unique, key, payload, priority, due_s, reducer, options)
 
     def _accept(
@@ -283,75 +277,31 @@ class Engine:
         )
         return job.handle
 
-    # ---- what follows the end of a job
-
-    def _called(self, callback: Callback) -> bytes:
-        """The function of the job that follows.  Raises InvalidArgument if there is none."""
-        return self._caller.function() if callback.url else callback.function
-
-    def _check_room(self, callback: Callback) -> None:
-        """What follows is journalled, also behind a job in the foreground.  Raises JournalFull."""
-        payload_bytes = TELLING_BYTES_MAX if callback.url else len(callback.payload)
-        if self.journal_full or payload_bytes > self._journal.room_bytes:
-            raise JournalFull
-
     def _check_schedule(self, schedule: Schedule) -> None:
         """Raises InvalidArgument if its jobs would be refused whenever it fires."""
         callback = read_options(schedule.options).callback
         if callback is not None:
-            self._called(callback)
+            self._followups.function(callback)
 
     def _ended(self, job: Job) -> None:
-        """A job with a callback or labels has ended.
-
-        What follows one that is journalled becomes durable together with its end.  For others there
-        is time: very many may end at once, when their client hangs up.
-        """
+        """A job with a callback or labels has ended."""
         life = job.life
         assert life is not None, "they are a part of it"
         told = self.describe(job)
         if life.callback is not None:
-            ending = Ending(life.callback, told, life.given)
-            if job.ticket and not self._restoring:
-                self._follow(ending)
-            else:
-                if not self._owed:
-                    self._timers.set(self.now_s, self._pay, None)
-                self._owed.append(ending)
+            journalled = bool(job.ticket) and not self._restoring
+            self._followups.ended(Ending(life.callback, told, life.given), journalled)
         if life.labels and self._observer is not None:
             self._observer.ended(told)
 
-    def _pay(self, _: object) -> None:
-        for _number in range(min(_AT_ONCE, len(self._owed))):
-            self._follow(self._owed.popleft())
-        if self._owed:
-            self._timers.set(self.now_s + _PAUSE_S, self._pay, None)
+    def _follow(self, following: Following) -> None:
+        queue = self.functions.promised_queue(following.function)
+        payload, options = following.payload, following.options
+        self._accept(queue, None, b"", None, payload, Priority.NORMAL, 0.0, b"", options)
 
-    def _follow(self, ending: Ending) -> None:
-        """What follows a job was promised when it was taken: no limit counts, nor that the server
-        stops."""
-        following = self._following(ending)
-        self._accept(
-            self.functions.promised_queue(following.function),
-            None,
-            b"",
-            None,
-            following.payload,
-            Priority.NORMAL,
-            0.0,
-            b"",
-            following.options,
-        )
-
-    def _following(self, ending: Ending) -> Following:
-        callback, job = ending.callback, ending.job
-        if callback.url:
-            return self._caller.telling(ending, self._handle(self._course.next_number))
-        options = following_options(job.handle, job.labels)
-        return Following(callback.function, callback.payload, options)
-
-    def _handle(self, number: int) -> bytes:
-        return b"%b:%d" % (self.rules.handle_prefix, number)
+    def _handle(self) -> bytes:
+        """The one of the next job."""
+        return b"%b:%d" % (self.rules.handle_prefix, self._course.next_number)
 
     def _is_unfinished(self, handle: bytes) -> bool:
         return self._jobs.get(handle) is not None
@@ -660,8 +610,7 @@ class Engine:
         self._restoring = True
         restorer.place()
         self._restoring = False
-        while self._owed:  # behind all that were there before
-            self._follow(self._owed.popleft())
+        self._followups.pay()  # behind all that were there before
         self.crontab.settle()
         self._reserve()
         return restorer.refused

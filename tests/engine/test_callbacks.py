@@ -243,6 +243,21 @@ def test_very_many_that_end_at_once_are_followed_little_by_little() -> None:
     assert found.total == 250
 
 
+def test_a_server_that_stops_leaves_nothing_for_later() -> None:
+    engine, _ = new_engine()
+    client = ClientRecorder()
+    jobs = [
+        engine.submit(client.client, b"f", b"", b"x", options=read_options(TO_JOB))
+        for _number in range(300)
+    ]
+    for job in jobs[:299]:
+        engine.cancel(job.handle)
+    engine.drain()
+    assert len(engine.peek(b"next", 1000)) == 299
+    engine.leave(client.client)
+    assert len(engine.peek(b"next", 1000)) == 300
+
+
 def test_its_function_is_known_from_the_submit_on_and_has_its_limits() -> None:
     engine, _ = new_engine()
     engine.functions.limit(b"next", (2, 2, 2))
