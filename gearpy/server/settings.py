@@ -582,6 +582,8 @@ def load(
         try:
             values[name] = FIELDS[name].read(value)
         except ValueError as error:
+            if FIELDS[name].read is secret:  # which is nobody's business, nor a log's
+                raise SettingError(f"{where} must be {error}") from None
             shown = value if isinstance(value, str) else repr(value)
             raise SettingError(f"{where} is {shown!r}; it must be {error}") from None
     settings = Settings(given=frozenset(values), policies=policies, schedules=schedules, **values)
