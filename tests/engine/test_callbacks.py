@@ -334,6 +334,14 @@ def test_a_restart_forgets_no_callback() -> None:
     assert not engine.find(job.handle)
 
 
+def test_what_follows_a_journalled_job_is_written_down_with_its_end() -> None:
+    journal = KeptJournal()
+    engine, _ = new_engine(journal)
+    job = submit(engine)
+    engine.cancel(job.handle)
+    assert [put.function for put in journal.puts.values()] == [b"call"], "in one batch"
+
+
 def test_a_job_that_the_restart_itself_ends_is_told_behind_those_that_waited() -> None:
     journal = KeptJournal()
     engine, _ = new_engine(journal)
@@ -341,6 +349,8 @@ def test_a_job_that_the_restart_itself_ends_is_told_behind_those_that_waited() -
     run(engine, worker, submit(engine))
     engine.submit(None, b"call", b"", b"an earlier one")
     engine, caller = restarted(journal)
+    written = [put.function for put in journal.puts.values()]
+    assert written == [b"call", b"call"], "at once, together with the end"
     assert queued(engine, b"call") == [b"an earlier one", b"failed"]
     assert (caller.told[0].reason, caller.told[0].since_s) == ("lost too often", 9.0)
     engine, _ = restarted(journal)
