@@ -78,8 +78,7 @@ class Requester:
         """The answer, if it is a good one; redirects are followed where they are allowed, too.
 
         Raises NotWell for an answer with a status from 400 on, or from 300 on where there may be no
-        redirects, and BadErrand or FailJob where there
-        is none; their sentences are for people.
+        redirects, and BadErrand or FailJob where there is none; their sentences are for people.
         """
         what = f"{request.method} {shown_url(request.url)}"
         try:
@@ -104,9 +103,7 @@ class Requester:
         for _ in range(request.redirects + 1):
             response = await self._ask(outgoing)
             location = response.headers.get("location")
-            if response.status not in _REDIRECTS or location is None:
-                return response
-            if not request.redirects:
+            if response.status not in _REDIRECTS or location is None or not request.redirects:
                 return response
             try:
                 outgoing = self._redirected(outgoing, response.status, location)
