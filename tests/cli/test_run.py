@@ -113,8 +113,10 @@ def test_its_output_may_be_cut(console: Console) -> None:
 
 
 def test_one_that_takes_too_long_is_a_sentence(console: Console) -> None:
-    done = console.run(console.command("sleep 1000", timeout_s=0.2), *SHELL)
-    assert done == (1, b"", "gearpy: sh took longer than 0.2 s, and was stopped\n")
+    """Its exit code is that of a shell for what a signal has ended, and what it wrote is there."""
+    done = console.run(console.command("echo begun; exec sleep 1000", timeout_s=1.0), *SHELL)
+    why = "gearpy run: sh took longer than 1 s, and was stopped\n"
+    assert done == (128 + signal.SIGTERM, b"begun\n", why)
 
 
 def test_an_interrupt_stops_it_with_all_that_it_started(console: Console, tmp_path: Path) -> None:
