@@ -33,6 +33,7 @@ from gearpy.engine.job import DATA, DEAD, FINISHED, MOVES, UNFINISHED, Job, JobS
 from gearpy.engine.life import Life
 from gearpy.engine.peers import Worker
 from gearpy.engine.policy import Delays, Exponential, Policy, read_policy
+from gearpy.engine.policy_book import PATTERNS_MAX
 from gearpy.engine.rules import Rules
 from gearpy.errors import InvalidArgument
 from gearpy.priority import Priority
@@ -378,7 +379,7 @@ def test_limits_are_those_of_the_code(document: str) -> None:
         "name of a worker's group": reports.TEXT_BYTES_MAX,
         "request of OPERATE": REQUEST_BYTES_MAX,
         "jobs, functions or workers in one answer to OPERATE": LIMIT_MAX,
-        "policies, of the file and set by operators": policy.PATTERNS_MAX,
+        "policies, of the file and set by operators": PATTERNS_MAX,
         "delays in a backoff": policy.DELAYS_MAX,
         "attempts that are remembered with a job": Life().log.maxlen,
         "payloads of journalled jobs in memory": settings.memory_budget,

@@ -14,7 +14,7 @@ from gearpy.broker.session import Session
 from gearpy.engine.callbacks import Caller
 from gearpy.engine.cron import Schedule, Ticks
 from gearpy.engine.engine import Engine
-from gearpy.engine.policy import PolicyBook
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.ports import NoJournal, Observer
 from gearpy.engine.rules import Rules, TimeoutUnit
 from gearpy.engine.schedule import Calendar, UtcCalendar

@@ -37,15 +37,15 @@ from gearpy.engine.policy import (
     SECONDS_MAX,
     Policy,
     Reader,
-    is_pattern,
-    matcher,
     number,
     policy_table,
     read_policy,
     refusal,
     shown,
     whole,
+    yes_or_no,
 )
+from gearpy.engine.policy_book import is_pattern, matcher
 from gearpy.engine.rules import FUNCTION_BYTES_MAX, HANDLE_BYTES_MAX, UNIQUE_BYTES_MAX
 from gearpy.engine.selection import Selected, Selection
 from gearpy.errors import (
@@ -501,12 +501,6 @@ def _read_schedule_name(field: str, value: object) -> str:
     return value
 
 
-def _read_yes_or_no(field: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise refusal(field, value, "true or false")
-    return value
-
-
 def _as_it_is(_field: str, value: object) -> object:
     return value
 
@@ -523,9 +517,7 @@ VERBS: Final[dict[str, _Verb]] = {
     "functions": _Verb(Operations.functions, {"function": _FUNCTION, **_SLICE}),
     "jobs": _Verb(Operations.jobs, {**_selection(_ALL), **_SLICE}),
     "count": _Verb(Operations.count, {**_selection(_ALL), "offset": _OFFSET}),
-    "job": _Verb(
-        Operations.job, {"handle": _HANDLE, "payloads": _read_yes_or_no}, needs=("handle",)
-    ),
+    "job": _Verb(Operations.job, {"handle": _HANDLE, "payloads": yes_or_no}, needs=("handle",)),
     "peek": _Verb(Operations.peek, {"function": _FUNCTION, "limit": _LIMIT}, needs=("function",)),
     "workers": _Verb(Operations.workers, {"group": _GROUP, **_SLICE}),
     "tell-workers": _Verb(

@@ -11,7 +11,8 @@ Read in this order:
     peers        what is known of a client and of a worker
     queue        the jobs of one function
     rules        what an operator decides about all jobs, and checks of names
-    policy       what is decided for a function: retries, limits, how long its history is kept
+    policy       what is decided for a function: retries, limits, how long its history is kept;
+                 ``policy_book`` says which policy counts for which function
     options      the same for one job
     callbacks    what follows a job when it has ended
     stock        which payloads are in memory

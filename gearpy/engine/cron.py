@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, Protocol, final, get_args
 
 from gearpy.engine.options import read_options
 from gearpy.engine.payloads import payload_fields, read_name, read_payload
-from gearpy.engine.policy import refusal, shown
+from gearpy.engine.policy import refusal, shown, yes_or_no
 from gearpy.engine.ports import Journal
 from gearpy.engine.records import CronChange
 from gearpy.engine.rules import check_function
@@ -113,8 +113,6 @@ def read_schedule(table: Mapping[str, object], ticks: Ticks) -> Schedule:
     missed, overlap = said.get("missed", "once"), said.get("overlap", True)
     if missed not in _MISSED:
         raise refusal("missed", missed, f"one of {', '.join(_MISSED)}")
-    if not isinstance(overlap, bool):
-        raise refusal("overlap", overlap, "true or false")
     schedule = Schedule(
         cron=_text("cron", said["cron"]),
         timezone=_text("timezone", said.get("timezone", "UTC")),
@@ -123,7 +121,7 @@ def read_schedule(table: Mapping[str, object], ticks: Ticks) -> Schedule:
         unique=read_name("unique", said.get("unique", "")),
         options=_json("options", options) if options else b"",
         missed=missed,
-        overlap=overlap,
+        overlap=yes_or_no("overlap", overlap),
     )
     check_function(schedule.function)
     if not schedule.function:

@@ -30,7 +30,8 @@ from gearpy.engine.job import (
 from gearpy.engine.ledger import Restorer
 from gearpy.engine.options import Options, read_options
 from gearpy.engine.peers import Client, Worker
-from gearpy.engine.policy import Cause, PolicyBook
+from gearpy.engine.policy import Cause
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.ports import Journal, NoJournal, Observer
 from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.records import Mark, Record

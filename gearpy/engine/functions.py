@@ -6,7 +6,8 @@ from typing import Final, Literal, final
 from gearpy.engine.archive import Archive
 from gearpy.engine.dispatch import Dispatch
 from gearpy.engine.ledger import policy_change
-from gearpy.engine.policy import Policy, PolicyBook, matcher
+from gearpy.engine.policy import Policy
+from gearpy.engine.policy_book import PolicyBook, matcher
 from gearpy.engine.ports import Journal
 from gearpy.engine.queue import UNLIMITED, FunctionQueue, Maxqueue
 from gearpy.engine.records import FunctionChange

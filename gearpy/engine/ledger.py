@@ -10,7 +10,8 @@ from gearpy.engine.cron import Crontab
 from gearpy.engine.job import COMPLETED, DEAD, DELAYED, FINISHED, QUEUED, RUNNING, Job
 from gearpy.engine.life import read, written
 from gearpy.engine.options import kept_options
-from gearpy.engine.policy import Policy, PolicyBook, policy_table, read_policy
+from gearpy.engine.policy import Policy, policy_table, read_policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.records import Change, CronChange, FunctionChange, PolicyChange, Put, Record
 from gearpy.engine.stock import Stock

@@ -21,6 +21,7 @@ from gearpy.engine.policy import (
     read_policy,
     refusal,
     shown,
+    yes_or_no,
 )
 from gearpy.engine.rules import check_printable
 from gearpy.errors import InvalidArgument
@@ -159,12 +160,6 @@ def _no_constant(word: str) -> None:
     raise InvalidArgument(f"the options of a job hold {word}, which is no number of JSON")
 
 
-def _read_background(field: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise refusal(field, value, "true or false")
-    return value
-
-
 _PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
 
 
@@ -219,7 +214,7 @@ def _check_label(name: str, text: object) -> None:
 
 
 _READERS: Final[dict[str, Reader]] = {
-    "background": _read_background,
+    "background": yes_or_no,
     "priority": _read_priority,
     "due_s": number(0, DUE_S_MAX, "seconds since the epoch,"),
     "delay_s": number(0, SECONDS_MAX, "a number of seconds"),

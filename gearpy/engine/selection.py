@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gearpy.engine.job import DEAD, FINISHED, JobState
-from gearpy.engine.policy import matcher
+from gearpy.engine.policy_book import matcher
 
 if TYPE_CHECKING:
     from gearpy.engine.job import Job

@@ -15,7 +15,8 @@ from typing import Final, final
 
 from gearpy.broker.broker import Broker, Facts, Limits
 from gearpy.broker.callbacks import SignedCaller
-from gearpy.engine.policy import Policy, PolicyBook
+from gearpy.engine.policy import Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.ports import Observer
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import HistogramStatistics

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from gearpy.engine.cron import SCHEDULES_MAX, Schedule, check_schedule_name, read_schedule
-from gearpy.engine.policy import Policy, PolicyBook, check_pattern, read_policy
+from gearpy.engine.policy import Policy, read_policy
+from gearpy.engine.policy_book import PolicyBook, check_pattern
 from gearpy.errors import ArgumentTooLarge, InvalidArgument, SettingError
 from gearpy.server.ticks import CronTicks
 

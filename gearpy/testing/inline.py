@@ -17,7 +17,8 @@ from gearpy.client.core import ClientCore, Event
 from gearpy.client.desk import Desk, JobNews
 from gearpy.client.servers import Servers
 from gearpy.client.steps import Call, Open, Pause, Step, Take, Wait, carried_out
-from gearpy.engine.policy import PolicyBook, read_policy
+from gearpy.engine.policy import read_policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.errors import ConnectionLost, WaitTimeout
 from gearpy.testing.server import HandClock
 from gearpy.version import VERSION

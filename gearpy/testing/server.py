@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, final
 
 from gearpy.broker.broker import BrokerStatistics
-from gearpy.engine.policy import PolicyBook, read_policy
+from gearpy.engine.policy import read_policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.errors import WaitTimeout
 from gearpy.server.clock import SystemClock
 from gearpy.server.server import Server

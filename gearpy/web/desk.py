@@ -11,7 +11,8 @@ from gearpy.broker.operations import VERBS
 from gearpy.engine.job import DATA, EXCEPTION, Job, Outcome, Report
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client
-from gearpy.engine.policy import Origin, Policy
+from gearpy.engine.policy import Policy
+from gearpy.engine.policy_book import Origin
 from gearpy.engine.statistics import QueueStatistics
 from gearpy.errors import InvalidArgument, PayloadTooLarge, PeerError, ShuttingDown
 from gearpy.protocol.codec import decoded, encoded, packed

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from gearpy.engine.job import COMPLETED, DELAYED, QUEUED, RETRYING, RUNNING, JobState
+from gearpy.engine.job import COMPLETED, DELAYED, QUEUED, RETRYING, RUNNING
 from gearpy.errands import orders
 from gearpy.errands.orders import (
     EXEC_FUNCTION,
@@ -169,7 +169,7 @@ class OneAddedJob(BaseModel):
     data: AddedJob
 
 
-_STATES: Final[dict[JobState, str]] = {
+_STATES: Final[dict[str, str]] = {
     QUEUED: "waiting",
     DELAYED: "waiting",
     RETRYING: "waiting",
@@ -255,11 +255,10 @@ async def _threads(desk: Desk) -> int:
 
 def _job(number: int, row: Table) -> Table:
     labels = row.get("labels")
-    state = row["state"]
     table: Table = {
         "id": number,
         "handle": row["handle"],
-        "state": _STATES.get(state, "failed"),  # type: ignore[call-overload]
+        "state": _STATES.get(str(row["state"]), "failed"),
         "context": labels.get("context", "") if isinstance(labels, dict) else "",
         "priority": row["priority"],
         "attempts": row["attempts"],

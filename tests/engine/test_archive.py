@@ -10,7 +10,8 @@ from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
 from gearpy.engine.life import ATTEMPT_ERROR_BYTES_MAX, ERROR_BYTES_MAX
 from gearpy.engine.options import read_options
-from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.policy import Delays, Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.statistics import Usage
 from gearpy.errors import JournalFull
 

@@ -15,7 +15,8 @@ from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
 from gearpy.engine.life import GIVEN_BYTES_MAX
 from gearpy.engine.options import LABELS_MAX, following_options, kept_options, read_options
-from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.policy import Delays, Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import JobStatistics
 from gearpy.errors import InvalidArgument, JournalFull, QueueFull, TooManyFunctions

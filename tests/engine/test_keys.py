@@ -10,7 +10,8 @@ from gearpy.engine.engine import Engine
 from gearpy.engine.job import CANCELLED, QUEUED, Job
 from gearpy.engine.life import Life
 from gearpy.engine.options import read_options
-from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.policy import Delays, Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.queue import FunctionQueue, KeyLine, Lane
 from gearpy.priority import Priority
 

@@ -5,7 +5,8 @@ import pytest
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
 from gearpy.engine.options import read_options
-from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.policy import Delays, Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.records import Change, FunctionChange, Mark, PolicyChange, Put, Record
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import Usage

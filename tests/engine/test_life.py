@@ -9,7 +9,8 @@ from gearpy.engine.engine import Engine
 from gearpy.engine.job import DATA, Job
 from gearpy.engine.life import Life, read, snapshot, written
 from gearpy.engine.options import read_options
-from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.policy import Delays, Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.engine.statistics import Usage
 from gearpy.errors import FunctionDraining, InvalidArgument, JournalFull, QueueFull

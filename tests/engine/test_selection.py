@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import DEAD, FINISHED, UNFINISHED, Job, JobState
-from gearpy.engine.policy import Policy, PolicyBook
+from gearpy.engine.policy import Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.selection import Selection
 
 from .recorders import able

@@ -7,7 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job
 from gearpy.engine.options import read_options
-from gearpy.engine.policy import Delays, Policy, PolicyBook
+from gearpy.engine.policy import Delays, Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.queue import Lane
 from gearpy.engine.stock import BLOCK, FRONT
 from gearpy.priority import Priority

@@ -5,7 +5,8 @@ from collections import Counter
 
 from gearpy.engine.engine import Engine
 from gearpy.engine.peers import Worker
-from gearpy.engine.policy import Policy, PolicyBook
+from gearpy.engine.policy import Policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.rules import Rules
 
 from .books import Books

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gearpy.engine.policy import PATTERNS_MAX, Delays, Exponential, Policy
+from gearpy.engine.policy import Delays, Exponential, Policy
+from gearpy.engine.policy_book import PATTERNS_MAX
 from gearpy.errors import SettingError
 from gearpy.server.settings import FIELDS, Settings, load
 

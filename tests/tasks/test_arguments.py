@@ -167,7 +167,7 @@ class Later:
 
 
 # What is wrong with it is under test.
-def undefined(a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def undefined(a: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821  # as is meant
 
 
 def test_an_annotation_of_what_there_is_not() -> None:

@@ -360,6 +360,10 @@ def test_output_that_is_very_large_is_not_shown_by_halves(
 # ---- how it is
 
 
+def broken(job: Job) -> bytes:
+    raise TypeError("a bug")
+
+
 def test_states_are_four_words(web: ServerProcess, http: httpx.Client, client: Client) -> None:
     def added() -> tuple[int, str]:
         number = add(http, {"type": "exec", "cmd": "x"})
@@ -381,7 +385,7 @@ def test_states_are_four_words(web: ServerProcess, http: httpx.Client, client: C
     client.operate("set-policy", function="gearpy.exec", policy={"attempts": 2, "backoff": [3600]})
     number, handle = added()
     made = Worker(web.address)
-    made.register("gearpy.exec", lambda job: b"x" + 7)  # type: ignore[operator]
+    made.register("gearpy.exec", broken)
     made.run(burst=True)
     job = status(http, number)
     assert (job["state"], job["attempts"]) == ("waiting", 1)

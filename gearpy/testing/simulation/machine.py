@@ -11,7 +11,7 @@ from typing import Final, final
 
 from gearpy.broker.broker import Broker, Limits
 from gearpy.broker.gate import Work
-from gearpy.engine.policy import PolicyBook
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.rules import Rules
 from gearpy.testing.simulation.books import HANDLE_PREFIX
 from gearpy.testing.simulation.clock import START_S, Clock, Event

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gearpy.engine.job import COMPLETED, DEAD, DELAYED, QUEUED, RETRYING, UNFINISHED
-from gearpy.engine.policy import matcher, read_policy
+from gearpy.engine.policy import read_policy
+from gearpy.engine.policy_book import matcher
 from gearpy.protocol.codec import decoded, packed
 from gearpy.testing.simulation import lives
 from gearpy.testing.simulation.books import Books, Paper, Request, Seat
