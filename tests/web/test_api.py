@@ -276,6 +276,31 @@ def test_a_number_in_a_query_is_one(query: str, shared_http: httpx.Client) -> No
     problem_of(shared_http.post(f"/api/functions/f/jobs?{query}", content=b""), 400)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "says"),
+    [
+        (
+            "POST",
+            "/api/functions/f/jobs?delay=60",
+            "'delay' is no parameter of this request, which takes unique, priority, delay_s",
+        ),
+        (
+            "POST",
+            "/api/jobs?wait_s=5",
+            "'wait_s' is no parameter of this request, which takes none",
+        ),
+        ("GET", "/api/jobs?state=queued&fnction=f", "'fnction' is no parameter"),
+        ("GET", "/api/functions?=1", "'' is no parameter"),
+    ],
+)
+def test_a_parameter_that_nobody_reads_is_refused(
+    method: str, path: str, says: str, shared_http: httpx.Client
+) -> None:
+    body = {"function": "f"} if path.startswith("/api/jobs?w") else None
+    assert says in problem_of(shared_http.request(method, path, json=body), 400)["detail"]
+    assert shared_http.get("/api/jobs").json()["jobs"] == []
+
+
 def test_handles_and_functions_may_be_strange() -> None:
     flags = ("--http", "127.0.0.1:0", "--job-handle-prefix", "H:a/b")
     with ServerProcess(*flags) as server:
