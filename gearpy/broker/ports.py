@@ -21,6 +21,9 @@ class Host(Protocol):
     def refused(self, peer: Peer, error: PeerError) -> None:
         """The peer was answered with an ERROR."""
 
+    def skipped(self, peer: Peer, handle: bytes, error: PeerError) -> None:
+        """What a worker said of a job is too large: it is left out, and the job has failed."""
+
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
         """A worker asked for less than a second; it probably meant seconds."""
 
@@ -35,6 +38,9 @@ class NobodyHost:
     """For a broker that stands alone."""
 
     def refused(self, peer: Peer, error: PeerError) -> None:
+        pass
+
+    def skipped(self, peer: Peer, handle: bytes, error: PeerError) -> None:
         pass
 
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:

@@ -39,6 +39,7 @@ from gearpy.engine.statistics import JobStatistics
 from gearpy.errors import (
     JobNotFound,
     LineTooLong,
+    PayloadTooLarge,
     PeerError,
     RemoteProtocolError,
     RequestRefused,
@@ -70,7 +71,12 @@ _REPORTS: Final[dict[Report, int]] = {
     STATUS: p.WORK_STATUS,
     PROGRESS: p.WORK_PROGRESS,
 }
-_BROKEN: Final = -3  # stands behind the last sound packet of a stream that makes no sense any more
+# Of these one that is too large is skipped, and its job has failed: were the connection closed, the
+# next worker would be given the job, and do and say the same.
+_SKIPS: Final = frozenset(
+    (p.WORK_DATA, p.WORK_WARNING, p.WORK_COMPLETE, p.WORK_EXCEPTION, p.WORK_FAILURE)
+)
+_BROKEN: Final = -4  # stands behind the last sound packet of a stream that makes no sense any more
 
 
 @final
@@ -110,7 +116,7 @@ class Session:
         self._broker = broker
         self._engine = broker.engine
         self._parser = PacketParser(
-            p.REQ, broker.limits.payload_bytes_max, broker.limits.line_bytes_max
+            p.REQ, broker.limits.payload_bytes_max, broker.limits.line_bytes_max, _SKIPS
         )
         self._exceptions = broker.limits.exceptions
         self._extended = False  # it asked for gearpy's own packets
@@ -462,6 +468,20 @@ class Session:
         if not self._engine.failure(self._worker, handle, read_cause(cause), text):
             self._stale(_RESULT_NOT_FOUND)
 
+    def on_skipped(self, beginning: bytes) -> None:
+        number, size_bytes = codec.header(beginning)
+        error = PayloadTooLarge(
+            f"{p.PACKETS[number].name} has {size_bytes:,} bytes;"
+            f" this server takes {self._broker.limits.payload_bytes_max:,}"
+        )
+        handle, separator, _ = beginning[p.HEADER_BYTES :].partition(b"\0")
+        if not separator:
+            raise error  # whatever it is, it is no report about a job
+        if self._engine.exception(self._worker, handle, str(error).encode()):
+            self._broker.host.skipped(self.peer, handle, error)
+        else:
+            self._stale(_RESULT_NOT_FOUND)
+
     def _stale(self, text: str) -> None:
         # gearmand answers ERROR.  Perl's worker sends WORK_FAIL behind each WORK_EXCEPTION and
         # takes that ERROR for the answer to its next request, so it is sent only where it is
@@ -632,5 +652,6 @@ ROUTES: Final[dict[int, tuple[Callable[..., None], int]]] = {
 } | {
     p.TEXT: (Session.on_text, 0),
     p.WRONG_MAGIC: (Session.on_wrong_magic, 0),
+    p.SKIPPED: (Session.on_skipped, 0),
     _BROKEN: (Session.on_broken, 0),
 }

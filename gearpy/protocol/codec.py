@@ -13,6 +13,7 @@ from gearpy.errors import MalformedPacket
 from gearpy.protocol.packets import (
     ECHO_RES,
     ERROR,
+    HEADER_BYTES,
     JOB_ASSIGN_UNIQ,
     JOB_CREATED,
     NO_JOB,
@@ -90,6 +91,11 @@ def echo_res(payload: bytes) -> bytes:
 def error(code: bytes, text: str) -> bytes:
     """An ERROR packet: a stable code to act on, and a sentence for a person."""
     return response(ERROR, code, text.encode())
+
+
+def header(packet: bytes) -> tuple[int, int]:
+    """The type of a packet, and the bytes that its header announces."""
+    return int.from_bytes(packet[4:8], "big"), int.from_bytes(packet[8:HEADER_BYTES], "big")
 
 
 def split(number: int, body: bytes) -> list[bytes]:

@@ -15,6 +15,7 @@ RES: Final = b"\0RES"
 # What the parser reports beside the numbers of the table.
 TEXT: Final = -1  # a line of the text protocol
 WRONG_MAGIC: Final = -2  # a well-formed packet that travels in the wrong direction
+SKIPPED: Final = -3  # the beginning of one beyond the limit, of which the rest is left out
 
 CAN_DO: Final = 1
 CANT_DO: Final = 2

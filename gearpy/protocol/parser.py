@@ -5,15 +5,17 @@ calls no handler.  Bytes in, a list of ``(number, body)`` out.
 """
 
 import struct
+from collections.abc import Set
 from typing import Final
 
 from gearpy.errors import BadMagic, LineTooLong, PayloadTooLarge, RemoteProtocolError
-from gearpy.protocol.packets import HEADER_BYTES, REQ, RES, TEXT, WRONG_MAGIC
+from gearpy.protocol.packets import HEADER_BYTES, REQ, RES, SKIPPED, TEXT, WRONG_MAGIC
 
 Packet = tuple[int, bytes]
 
 PAYLOAD_BYTES_MAX: Final = 64 << 20  # gearmand takes 4 GiB on paper; its clients send kilobytes
 LINE_BYTES_MAX: Final = 8 << 10  # as gearmand; real commands are far shorter
+SKIPPED_BYTES: Final = 64  # that are told of the body of a packet which is skipped: its handle
 
 _header: Final = struct.Struct(">III").unpack_from
 _REQ: Final = int.from_bytes(REQ, "big")
@@ -29,7 +31,10 @@ class PacketParser:
     RES.  A packet of the other magic comes out as ``(WRONG_MAGIC, body)``; a line of the text
     protocol (anything that does not start with NUL) as ``(TEXT, line)`` without its line end.
 
-    Once the stream makes no sense, ``broken`` says why; nothing comes out after that.
+    Once the stream makes no sense, ``broken`` says why; nothing comes out after that.  A body of
+    more than ``payload_bytes_max`` is among that, but for the types in ``skips``: of those comes
+    ``(SKIPPED, beginning)``, the header and up to ``SKIPPED_BYTES`` of the body, and the stream
+    goes on behind it.
 
     A packet that is cut off waits in one growing buffer, so a payload costs time linear in its size
     however small the pieces are, and its announced size is checked before any of it is kept.  Once
@@ -44,6 +49,8 @@ class PacketParser:
         "_line_bytes_max",
         "_needed",
         "_payload_bytes_max",
+        "_skip_bytes",
+        "_skips",
         "broken",
     )
 
@@ -52,10 +59,13 @@ class PacketParser:
         expects: bytes = REQ,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         line_bytes_max: int = LINE_BYTES_MAX,
+        skips: Set[int] = frozenset(),
     ) -> None:
         self._expects = int.from_bytes(expects, "big")
         self._payload_bytes_max = payload_bytes_max
         self._line_bytes_max = line_bytes_max
+        self._skips = skips
+        self._skip_bytes = 0  # of what comes next
         self._held = bytearray()  # an incomplete packet
         self._held_number = _UNKNOWN  # its type, once its header is there
         self._needed = 0  # bytes to hold before another look is worth while
@@ -72,7 +82,10 @@ class PacketParser:
             return []
         packets: list[Packet] = []
         start = 0
-        if self._held:
+        if self._skip_bytes:
+            start = min(self._skip_bytes, len(data))
+            self._skip_bytes -= start
+        elif self._held:
             missing = self._needed - len(self._held)
             if len(data) < missing:
                 self._held += data
@@ -109,6 +122,15 @@ class PacketParser:
                     break
                 number = WRONG_MAGIC
             if length > limit:
+                if number in self._skips:
+                    stop = body + min(length, SKIPPED_BYTES)
+                    if stop > size:
+                        self._keep(data, start, stop - start)
+                        break
+                    packets.append((SKIPPED, data[start:stop]))
+                    start = min(body + length, size)
+                    self._skip_bytes = body + length - start
+                    continue
                 self._break(
                     PayloadTooLarge(
                         f"the packet announces {length:,} bytes; this server takes {limit:,}"

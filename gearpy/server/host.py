@@ -23,6 +23,14 @@ class LoggingHost:
     def refused(self, peer: Peer, error: PeerError) -> None:
         log.info("%s: answered %s: %s", peer.name, error.code.decode(), error)
 
+    def skipped(self, peer: Peer, handle: bytes, error: PeerError) -> None:
+        log.warning(
+            "%s: job %s fails: %s (see --max-payload)",
+            peer.name,
+            handle.decode("utf-8", "backslashreplace"),
+            error,
+        )
+
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
         log.warning(
             "%s: CAN_DO_TIMEOUT %s: %d ms is raised to 1000 ms; if the worker means seconds, start"

@@ -90,6 +90,9 @@ class Strict:
     def refused(self, peer: Peer, error: PeerError) -> None:
         pass
 
+    def skipped(self, peer: Peer, handle: bytes, error: PeerError) -> None:
+        pass
+
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
         pass
 

@@ -61,6 +61,7 @@ class Diary:
 
     refusals: list[tuple[Peer, PeerError]] = field(default_factory=list)
     short_timeouts: list[tuple[Peer, bytes, int]] = field(default_factory=list)
+    skips: list[tuple[Peer, bytes, PeerError]] = field(default_factory=list)
     faults: list[tuple[Peer, int, bytes, Exception]] = field(default_factory=list)
     shutdowns: list[bool] = field(default_factory=list)
 
@@ -69,6 +70,9 @@ class Diary:
 
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
         self.short_timeouts.append((peer, function, timeout_ms))
+
+    def skipped(self, peer: Peer, handle: bytes, error: PeerError) -> None:
+        self.skips.append((peer, handle, error))
 
     def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
         self.faults.append((peer, number, body, error))

@@ -18,13 +18,17 @@ from gearpy.protocol.packets import (
     PACKETS,
     REQ,
     RES,
+    SKIPPED,
     SUBMIT_JOB,
     TEXT,
+    WORK_COMPLETE,
+    WORK_DATA,
     WRONG_MAGIC,
 )
 from gearpy.protocol.parser import (
     LINE_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
+    SKIPPED_BYTES,
     Packet,
     PacketParser,
 )
@@ -217,6 +221,68 @@ def test_too_large_payload_is_told_before_a_byte_of_it_is_stored() -> None:
     assert parser.held_bytes == 0
     assert parser.feed(b"payload") == []
     assert parser.held_bytes == 0
+
+
+SKIPS: Final = frozenset((WORK_COMPLETE, WORK_DATA))
+large_bodies = st.binary(min_size=PAYLOAD_MAX + 1, max_size=3 * PAYLOAD_MAX)
+
+
+@given(
+    st.lists(
+        st.builds(packed, st.just(REQ), st.sampled_from([ECHO_REQ, WORK_COMPLETE]), bodies)
+        | st.builds(packed, st.just(REQ), st.sampled_from([*SKIPS]), large_bodies),
+        max_size=8,
+    ),
+    st.integers(0, 60),
+    cuts,
+)
+def test_packets_that_are_skipped_are_told_by_their_beginning(
+    sent: list[bytes], cut: int, at: list[int]
+) -> None:
+    parser = PacketParser(REQ, PAYLOAD_MAX, LINE_MAX, SKIPS)
+    expected: list[Packet] = [
+        (int.from_bytes(packet[4:8], "big"), packet[HEADER_BYTES:])
+        if len(packet) <= HEADER_BYTES + PAYLOAD_MAX
+        else (SKIPPED, packet[: HEADER_BYTES + SKIPPED_BYTES])
+        for packet in sent
+    ]
+    stream = b"".join(sent)
+    early = stream[: len(stream) - cut]
+
+    told = [p for chunk in chunked(early, at) for p in parser.feed(chunk)]
+
+    assert told == expected[: len(told)]
+    assert parser.held_bytes <= HEADER_BYTES + PAYLOAD_MAX
+    assert told + parser.feed(stream[len(early) :]) == expected
+    assert parser.held_bytes == 0
+    assert parser.broken is None
+
+
+def test_what_is_skipped_is_not_kept() -> None:
+    parser = PacketParser(REQ, PAYLOAD_MAX, LINE_MAX, SKIPS)
+    left = 2**32 - 1
+    header = packed(REQ, WORK_DATA, b"", left)
+    assert parser.feed(header) == []
+    beginning = b"H:vm:1\0".ljust(SKIPPED_BYTES, b"x")
+    assert parser.feed(beginning) == [(SKIPPED, header + beginning)]
+    left -= SKIPPED_BYTES
+    piece = bytes(64 << 20)
+    while left >= len(piece):
+        assert parser.feed(piece) == []
+        assert parser.held_bytes == 0
+        left -= len(piece)
+
+    assert parser.feed(bytes(left) + request(ECHO_REQ, b"goes on")) == [(ECHO_REQ, b"goes on")]
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [packed(RES, WORK_DATA, b"", PAYLOAD_MAX + 1), packed(REQ, ECHO_REQ, b"", PAYLOAD_MAX + 1)],
+)
+def test_only_what_may_be_skipped_is(packet: bytes) -> None:
+    parser = PacketParser(REQ, PAYLOAD_MAX, LINE_MAX, SKIPS)
+    assert parser.feed(packet + bytes(PAYLOAD_MAX + 1)) == []
+    assert isinstance(parser.broken, PayloadTooLarge)
 
 
 def test_longest_line() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gearpy import Client, JobFailed
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
@@ -43,6 +44,29 @@ def test_a_payload_beyond_the_limit_is_refused_before_it_is_stored(server: Serve
         assert peer.closed()
         assert rss_bytes(server.pid) - before_bytes < 16 * MIB
         other.round_trip()
+
+
+def test_a_result_beyond_the_limit_fails_its_job_and_its_worker_goes_on() -> None:
+    with (
+        LoggedServer("--max-payload", "1M") as server,
+        Client(server.address) as client,
+        peer_of(server) as worker,
+    ):
+        jobs = [client.submit("resize", b"photo"), client.submit("resize", b"other")]
+        worker.send(p.CAN_DO, b"resize")
+        worker.send(p.GRAB_JOB)
+        handle = worker.expect(p.JOB_ASSIGN)[0]
+        before_bytes = rss_bytes(server.pid)
+        worker.send(p.WORK_COMPLETE, handle, bytes(64 * MIB))
+        with pytest.raises(
+            JobFailed, match=r"WORK_COMPLETE has 67,\d+,\d+ bytes; this server takes"
+        ):
+            jobs[0].result(WAIT_S)
+        server.wait_for_line(f"job {handle.decode()} fails: WORK_COMPLETE has 67,")
+        worker.send(p.GRAB_JOB)
+        worker.send(p.WORK_COMPLETE, worker.expect(p.JOB_ASSIGN)[0], b"thumbnail")
+        assert jobs[1].result(WAIT_S) == b"thumbnail"
+        assert rss_bytes(server.pid) - before_bytes < 16 * MIB
 
 
 def test_64_mib_in_small_pieces(server: ServerProcess) -> None:

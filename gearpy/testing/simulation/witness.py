@@ -108,6 +108,9 @@ class Witness:
     def refused(self, peer: Peer, error: PeerError) -> None:
         """A peer was answered with an ERROR."""
 
+    def skipped(self, peer: Peer, handle: bytes, error: PeerError) -> None:
+        """A report was too large."""
+
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
         """A worker asked for less than a second."""
 
