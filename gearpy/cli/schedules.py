@@ -148,7 +148,7 @@ def show_schedule(name: str, as_json: bool, server: Address) -> None:
     told += [
         ("origin", row["origin"]),
         ("paused", "yes" if row["paused"] else "no"),
-        ("last tick", moment(row["last_s"])),
+        ("last tick", moment(row["last_s"]) if row["handle"] else "-"),
         ("last job", row["handle"] or "-"),
         ("error", row["error"] or "-"),
         *(("next" if not at else "", moment(tick_s)) for at, tick_s in enumerate(row["next_s"])),

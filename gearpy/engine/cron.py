@@ -79,7 +79,7 @@ class ScheduleStatistics(NamedTuple):
     origin: CronOrigin
     schedule: Schedule
     paused: bool
-    last_s: float  # the last tick that fired or was passed over
+    last_s: float  # the last tick that fired or was passed over; at first, when it was set
     handle: bytes  # of the last job
     error: str  # why the last tick did not fire
     next_s: tuple[float, ...]

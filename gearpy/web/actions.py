@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, final
 
 from gearpy.engine.job import CANCELLABLE, PURGEABLE, RETRIABLE, WAITING, JobState
 from gearpy.errors import InvalidArgument, PeerError
-from gearpy.web import policy_form
+from gearpy.web import policy_form, schedule_form
 from gearpy.web.desk import Desk, Table
 
 Fields = Sequence[tuple[str, str]]  # of a form, in its order; a name may be there several times
@@ -90,7 +90,7 @@ class Wish:
         """
         setting = "none, but for what the settings say"
         if self._sets and (table := self._setting()) is not None:
-            setting = self._form.get("schedule") or json.dumps(table)
+            setting = json.dumps(table, ensure_ascii=False)
         return self._action.question.format(what=self._what(), setting=setting)
 
     def _what(self) -> str:
@@ -172,16 +172,5 @@ class Wish:
 
     def _setting(self) -> object:
         """The policy or the schedule of the form; None: what was set is to be taken back."""
-        if self.verb == "set-policy":
-            return policy_form.read(self.fields)
-        text = self._form.get("schedule", "").strip()
-        if not text:
-            return None
-        try:
-            return json.loads(text, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise InvalidArgument(f"the schedule is no JSON: {error}") from None
-
-
-def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number of JSON")
+        form = policy_form if self.verb == "set-policy" else schedule_form
+        return form.read(self.fields)

@@ -1,6 +1,6 @@
 """What each view of the page shows: coroutines that make values for its template."""
 
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -8,7 +8,7 @@ from fastapi import Request
 from gearpy.engine.job import DEAD, FINISHED, UNFINISHED
 from gearpy.engine.statistics import QueueStatistics
 from gearpy.priority import Priority
-from gearpy.web import policy_form, views
+from gearpy.web import policy_form, schedule_form, views
 from gearpy.web.actions import possible, seconds
 from gearpy.web.desk import Desk, Table
 
@@ -141,7 +141,17 @@ class Looks:
 
     async def schedules(self, request: Request) -> Values:
         found = await self._desk.operate("schedules", limit=_ROWS, offset=_offset(request))
-        return {"schedules": found["schedules"], **_pages(request, found)}
+        name, said = request.query_params.get("name", ""), None
+        if name:
+            row = cast(Table, (await self._desk.operate("schedule", name=name))["schedule"])
+            said = cast(Table, row["schedule"])
+        return {
+            "schedules": found["schedules"],
+            "name": name,
+            "form": schedule_form.filled(said),
+            "fields": schedule_form.FIELDS,
+            **_pages(request, found),
+        }
 
     async def policies(self, request: Request) -> Values:
         found = await self._desk.operate("policies")

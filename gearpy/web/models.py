@@ -375,7 +375,10 @@ class ScheduleRow(BaseModel):
     origin: Literal["file", "set"]
     schedule: ScheduleTable
     paused: bool
-    last_s: float = Field(description="The last tick that fired, or was passed over.")
+    last_s: float = Field(
+        description="The last tick that fired or was passed over; before the first, when the"
+        " schedule was set or resumed."
+    )
     handle: str = Field(description="Of its last job; empty: there was none.")
     error: str = Field(description="Why the last tick did not fire; empty: it did.")
     next_s: list[float]

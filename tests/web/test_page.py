@@ -336,8 +336,8 @@ def test_a_worker_is_dropped(web: ServerProcess, http: httpx.Client) -> None:
 
 
 def test_schedules_are_set_run_paused_and_taken_back(http: httpx.Client) -> None:
-    made = '{"cron": "0 8 * * *", "timezone": "Europe/Berlin", "function": "digest"}'
-    page = act(http, "set-schedule", name="nightly", schedule=made, back="/schedules")
+    made = {"cron": "0 8 * * *", "timezone": "Europe/Berlin", "function": "digest"}
+    page = act(http, "set-schedule", name="nightly", **made, back="/schedules")
     assert "0 8 * * * Europe/Berlin digest" in page
     act(http, "run-schedule", name="nightly", back="/schedules")
     (job,) = http.get("/api/jobs").json()["jobs"]
@@ -345,9 +345,9 @@ def test_schedules_are_set_run_paused_and_taken_back(http: httpx.Client) -> None
     assert "paused" in page
     assert job["handle"] in page
     act(http, "resume-schedule", name="nightly")
-    act(http, "set-schedule", name="nightly", schedule="", back="/schedules")
+    act(http, "set-schedule", name="nightly", back="/schedules")
     assert "no schedules" in text_of(http.get("/schedules"))
-    bad = {"name": "s", "schedule": '{"cron": "often", "function": "f"}', "confirmed": "yes"}
+    bad = {"name": "s", "cron": "often", "function": "f", "confirmed": "yes"}
     assert "cron is" in text_of(http.post("/do/set-schedule", data=bad), 400)
 
 
