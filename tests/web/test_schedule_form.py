@@ -50,9 +50,14 @@ tables = st.fixed_dictionaries(
 )
 
 
+def as_browsers_send(text: str) -> str:
+    """Its line ends are CR LF, whatever they were; a NUL gets lost on the way."""
+    return re.sub("\r\n|\n|\r", "\r\n", text).replace("\0", "\ufffd")
+
+
 def sent(form: Filled) -> list[tuple[str, str]]:
-    """What a browser sends of a form that nobody changed: its line ends are CR LF."""
-    fields = [(name, re.sub("\r\n|\n|\r", "\r\n", text)) for name, text in form.values.items()]
+    """What a browser sends of a form that nobody changed."""
+    fields = [(name, as_browsers_send(text)) for name, text in form.values.items()]
     fields += [("name", "nightly"), ("missed", form.missed)]
     marks = {"encoded": form.encoded, "overlap": form.overlap}
     return fields + [(name, "yes") for name, marked in marks.items() if marked]
@@ -66,6 +71,12 @@ def test_a_form_that_nobody_changed_sends_the_schedule_that_it_shows(
     again = read(sent(filled(schedule_table(schedule))))
     assert again is not None
     assert schedule_table(read_schedule(again, Daily())) == schedule_table(schedule)
+
+
+def test_base64_may_have_lines() -> None:
+    said = read([("cron", "* * * * *"), ("encoded", "yes"), ("data", " eHh4\r\neA==\r\n")])
+    assert said is not None
+    assert said["data_base64"] == "eHh4eA=="
 
 
 def test_a_form_of_nothing_says_what_is_so_if_nothing_is_said() -> None:
@@ -124,7 +135,7 @@ class Page:
         for name, text in re.findall(
             r'<textarea[^>]*? name="(\w+)"[^>]*>\n(.*?)</textarea>', self._form, re.DOTALL
         ):
-            fields[name] = html.unescape(text).replace("\n", "\r\n")
+            fields[name] = as_browsers_send(html.unescape(text))
         return fields
 
 
@@ -142,6 +153,7 @@ class Page:
             "missed": "skip",
             "overlap": False,
         },
+        {"cron": "0 0 * * *", "function": "f", "data": "a\r\nb\rc\0"},
         {
             "cron": "0 0 * * *",
             "function": "f",
