@@ -1,10 +1,12 @@
 """The worker that does errands, in processes of ``gearpy worker --http --exec``."""
 
+import asyncio
 import json
 import logging
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final, Self, final
@@ -33,6 +35,7 @@ VARIABLE: Final = "GEARPY_ERRANDS"
 TARGET: Final = f"{__name__}:worker"
 BYTES_MAX: Final = 1 << 20
 CONCURRENCY: Final = 16
+_LOOKUPS: Final = 4 * CONCURRENCY  # of names, at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class Errands:
                 raise BadErrand(
                     f"requests need the package {error.name}: pip install 'gearpy[http]'"
                 ) from None
+            # A stranger's name may take half a minute, long after its request was given up.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_LOOKUPS, "lookup"))
             self._requester = await self._stack.enter_async_context(
                 Requester(self._hosts, self._bytes_max)
             )

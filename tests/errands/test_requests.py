@@ -1,9 +1,11 @@
 """Requests over HTTP, to receivers that are really there."""
 
+import asyncio
 import gzip
 import json
 import ssl
 import sys
+import threading
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -14,8 +16,17 @@ import pytest
 import trustme
 
 from gearpy.errands.hosts import Hosts
-from gearpy.errands.orders import REDIRECTS_MAX, NotWell, Request, Response, read_request
+from gearpy.errands.orders import (
+    HTTP_FUNCTION,
+    REDIRECTS_MAX,
+    NotWell,
+    Output,
+    Request,
+    Response,
+    read_request,
+)
 from gearpy.errands.requests import Requester
+from gearpy.errands.worker import CONCURRENCY, Allowance, Errands
 from gearpy.errors import BadErrand, FailJob
 from gearpy.version import VERSION
 from tests.errands.receiver import Answer, Receiver, nobody, receiving, redirect, saying, silent
@@ -568,6 +579,37 @@ def looked_up() -> list[str]:
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
     if event == "socket.getaddrinfo":
         LOOKED_UP.append(str(arguments[0]))
+        if arguments[0] == SLOW:
+            ASKED.release()
+            GOES_ON.wait(LIMIT_S)
+
+
+SLOW = "slow.invalid"
+ASKED = threading.Semaphore(0)
+GOES_ON = threading.Event()
+
+
+async def test_names_that_take_long_hold_up_nobody_else(
+    receiver: Receiver, looked_up: list[str]
+) -> None:
+    GOES_ON.clear()
+    receiver.answers(Answer(body=b"here"))
+    async with Errands(Allowance(hosts=(SLOW, "localhost"))) as errands:
+
+        async def get(host: str) -> Response | Output:
+            order = {"url": f"http://{host}:{receiver.port}/", "timeout_s": LIMIT_S}
+            return await errands.perform(HTTP_FUNCTION, json.dumps(order).encode(), "H:vm:1")
+
+        slow = [asyncio.create_task(get(SLOW)) for _ in range(CONCURRENCY)]
+        try:
+            for _ in slow:
+                assert await asyncio.to_thread(ASKED.acquire, timeout=LIMIT_S)
+            assert "here" in (await get("localhost")).result().decode()
+            assert not any(each.done() for each in slow)
+        finally:
+            GOES_ON.set()
+            refused = await asyncio.gather(*slow, return_exceptions=True)
+    assert all(isinstance(each, BadErrand) for each in refused)
 
 
 async def test_a_name_is_looked_up_once_and_goes_nowhere_else(
