@@ -151,6 +151,10 @@ class Broker:
         """Every connection, oldest first."""
         return self._sessions
 
+    def unhealthy(self, now_s: float) -> int:
+        """How many workers missed their heartbeat."""
+        return sum(session.missed(now_s) for session in self._sessions)
+
     def statistics(self) -> BrokerStatistics:
         """Counters and sizes."""
         return BrokerStatistics(

@@ -179,6 +179,10 @@ class Session:
         """What this connection can do, in the order in which it will be served."""
         return tuple(queue.name for queue in self._worker.abilities) if self._worker else ()
 
+    def missed(self, now_s: float) -> bool:
+        """Whether it is a worker that should have said by now how it is."""
+        return self._state is not None and self._state.missed(now_s)
+
     def worker_statistics(self) -> WorkerStatistics | None:
         """Its worker as it is now; None if it has none."""
         worker, state = self._worker, self._state

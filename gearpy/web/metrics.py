@@ -26,13 +26,16 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Snapshot(NamedTuple):
-    """What is told in one answer.  ``functions`` are those with the most submitted jobs."""
+    """What is told in one answer.  ``functions`` are those that have numbers of their own,
+    ``unhealthy`` the workers that missed their heartbeat."""
 
     broker: BrokerStatistics
     functions: list[QueueStatistics]
     now_s: float
     commits: HistogramStatistics | None
     lag: HistogramStatistics
+    journal_full: bool = False
+    unhealthy: int = 0
 
 
 def text(snapshot: Snapshot) -> bytes:
@@ -61,9 +64,28 @@ def _server(snapshot: Snapshot) -> Iterator[Metric]:
     for name, says, value in (
         ("connections", "Open connections of Gearman's clients and workers.", broker.sessions),
         ("functions", "Functions that are known.", engine.functions),
+        (
+            "functions_left_out",
+            "Functions that are known and have no numbers of their own in here.",
+            engine.functions - len(snapshot.functions),
+        ),
         ("payload_bytes", "Payloads of journalled jobs in memory.", engine.payload_bytes),
+        (
+            "journal_full",
+            "1 while no background job is taken, as the journal's disk is nearly full.",
+            snapshot.journal_full,
+        ),
+        ("workers_unhealthy", "Workers that missed their heartbeat.", snapshot.unhealthy),
     ):
         yield GaugeMetricFamily(f"gearpy_{name}", says, value=value)
+    jobs = GaugeMetricFamily(
+        "gearpy_all_jobs",
+        "Jobs of all functions, by state; delayed are those that are tried again, too.",
+        labels=["state"],
+    )
+    for state in ("queued", "delayed", "running", "dead", "kept"):
+        jobs.add_metric([state], getattr(engine, state))
+    yield jobs
     for name, says, value in (
         ("refused", "Requests that were answered with ERROR.", broker.refused),
         ("faults", "Packets that met a bug.", broker.faults),

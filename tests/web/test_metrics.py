@@ -1,5 +1,7 @@
 """What Prometheus is told, by a real server, and of servers that are made up."""
 
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -10,10 +12,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gearpy.broker.broker import Broker
 from gearpy.engine.statistics import BOUNDS_S, Histogram
+from gearpy.protocol import packets as p
+from gearpy.protocol.codec import request
 from gearpy.testing.process import ServerProcess
+from gearpy.web.meter import told
 from gearpy.web.metrics import Snapshot, _label, text
 from gearpy.worker import Job, Worker
 from tests.docstrings import run_examples
+from tests.waiting import eventually
 from tests.web.conftest import LIMIT_S
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -108,6 +114,53 @@ def test_a_bucket_counts_what_is_in_those_below_it(duration_s: float) -> None:
         assert found == (duration_s <= bound_s)
     assert of(samples, "gearpy_loop_lag_seconds_bucket", le="+Inf") == 1
     assert of(samples, "gearpy_loop_lag_seconds_sum") == duration_s
+
+
+def test_functions_in_trouble_have_numbers_though_nobody_submits_to_them() -> None:
+    broker = Broker()
+    engine = broker.engine
+    engine.functions.create(b"never")
+    never = engine.functions.get(b"never")
+    assert never is not None
+    functions = [replace(never, dead=5)]  # as after a restart: its counters are at their beginning
+    for number in range(60):
+        engine.cancel(engine.submit(None, b"often.%d" % number, b"", b"").handle)
+        functions.append(replace(never, function=b"deep.%d" % number, queued=(0, 0, 9, 0)))
+    functions += [each for each in engine.functions.all() if each.function != b"never"]
+    names = [each.function for each in told(functions, 30)]
+    assert len(names) == len(set(names)) == 30
+    assert b"never" in names
+    assert sum(name.startswith(b"deep") for name in names) >= 10
+    assert sum(name.startswith(b"often") for name in names) >= 10
+    assert told(functions, 200) == functions
+
+
+def test_what_is_left_out_is_in_the_sums() -> None:
+    broker = Broker()
+    for number in range(4):
+        broker.engine.submit(None, b"f.%d" % number, b"", b"")
+    snapshot = snapshot_of(broker)
+    samples = parsed(text(snapshot._replace(functions=snapshot.functions[:1])).decode())
+    assert of(samples, "gearpy_functions_left_out") == 3
+    assert of(samples, "gearpy_all_jobs", state="queued") == 4
+    assert of(samples, "gearpy_journal_full") == 0
+    assert (
+        of(parsed(text(snapshot._replace(journal_full=True)).decode()), "gearpy_journal_full") == 1
+    )
+
+
+def test_workers_that_missed_their_heartbeat_are_counted(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    with socket.create_connection((web.host, web.port), LIMIT_S) as worker:
+        worker.sendall(request(p.OPTION_REQ, b"gearpy") + request(p.CAN_DO, b"f"))
+        worker.sendall(request(p.WORKER_STATE, b'{"pid": 7, "interval_s": 0.01}'))
+
+        def unhealthy() -> float:
+            return of(parsed(http.get("/metrics").text), "gearpy_workers_unhealthy")
+
+        eventually(unhealthy, 1)
+    eventually(unhealthy, 0)
 
 
 def test_examples() -> None:
