@@ -53,6 +53,7 @@ from gearpy.errors import (
     InvalidArgument,
     JobNotFound,
     MalformedPacket,
+    PeerError,
     ScheduleNotFound,
     WorkerNotFound,
 )
@@ -81,9 +82,9 @@ class Operations:
         self._broker = broker
         self._engine = broker.engine
 
-    def answer(self, request: bytes) -> tuple[bytes, int]:
+    def answer(self, request: bytes, who: str) -> tuple[bytes, int]:
         """The answer to one request, a JSON object for a JSON object, and the ticket of what has to
-        be durable before.
+        be durable before.  ``who`` asks, for people.
 
         Raises InvalidArgument, ArgumentTooLarge, JobNotFound, and what the engine's verbs raise.
         """
@@ -96,8 +97,18 @@ class Operations:
             table = unpacked("the request", request)
         except MalformedPacket as error:  # the packet is sound: the connection may go on
             raise InvalidArgument(str(error)) from None
-        answer, ticket = self.perform(table)
-        return packed(answer), ticket
+        said = dict(table)
+        do = str(said.pop("do", None))
+        try:
+            performed, ticket = self.perform(table)
+        except PeerError as error:
+            if do in CHANGES:
+                self._broker.host.operated(who, do, said, str(error), succeeded=False)
+            raise
+        answer = packed(performed)
+        if do in CHANGES:
+            self._broker.host.operated(who, do, said, answer.decode(), succeeded=True)
+        return answer, ticket
 
     def perform(self, request: Table) -> tuple[Table, int]:
         """The same for a request that is a table already, which is used up."""
@@ -552,3 +563,6 @@ VERBS: Final[dict[str, _Verb]] = {
         writes=True,
     ),
 }
+
+# The verbs that change something; a command to workers does, but nothing that is journalled.
+CHANGES: Final = frozenset(name for name, verb in VERBS.items() if verb.writes) | {"tell-workers"}

@@ -9,7 +9,7 @@ from gearpy.engine.statistics import JobStatistics, QueueSizes
 from gearpy.errors import RequestRefused, TooManyFunctions
 from gearpy.protocol import admin
 from gearpy.protocol.admin import Command
-from gearpy.protocol.codec import leading_integer
+from gearpy.protocol.codec import decoded, leading_integer
 
 if TYPE_CHECKING:
     from gearpy.broker.broker import Broker
@@ -23,13 +23,22 @@ class Operator:
         self._broker = broker
         self._engine = broker.engine
 
-    def answer(self, line: bytes) -> tuple[bytes, int]:
-        """The reply to one command line, and the ticket of what has to be durable before."""
+    def answer(self, line: bytes, who: str) -> tuple[bytes, int]:
+        """The reply to one command line, and the ticket of what has to be durable before.  ``who``
+        asks, for people."""
         command = admin.parse(line)
         handler = COMMANDS.get(command.name)
         if handler is None:
             return admin.err_unknown_command(command.written), 0
         reply = handler(self, command)
+        if command.name in _CHANGES:
+            self._broker.host.operated(
+                who,
+                decoded(command.name),
+                {"arguments": list(map(decoded, command.arguments))},
+                decoded(reply.strip()),
+                succeeded=reply.startswith(b"OK"),
+            )
         return reply, self._broker.gate.written if command.name in _WRITTEN_DOWN else 0
 
     def version(self, _command: Command) -> bytes:
@@ -159,6 +168,7 @@ def _job_row(job: JobStatistics) -> admin.JobRow:
 
 
 _WRITTEN_DOWN: Final = {b"cancel", b"drop"}  # whose effect a crash must not undo
+_CHANGES: Final = {b"cancel", b"create", b"drop", b"maxqueue", b"shutdown"}
 
 COMMANDS: Final[dict[bytes, Callable[[Operator, Command], bytes]]] = {
     b"version": Operator.version,

@@ -1,5 +1,6 @@
 """What the broker tells the program around it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,11 @@ class Host(Protocol):
     def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
         """A bug of ours: handling this packet raised ``error``.  The connection is closed."""
 
+    def operated(
+        self, who: str, did: str, fields: Mapping[str, object], outcome: str, succeeded: bool
+    ) -> None:
+        """An operator changed something over a connection of Gearman's, or could not."""
+
     def shutdown(self, graceful: bool) -> None:
         """An operator asks the server to stop."""
 
@@ -47,6 +53,11 @@ class NobodyHost:
         pass
 
     def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
+        pass
+
+    def operated(
+        self, who: str, did: str, fields: Mapping[str, object], outcome: str, succeeded: bool
+    ) -> None:
         pass
 
     def shutdown(self, graceful: bool) -> None:

@@ -496,13 +496,13 @@ class Session:
     # ---- operators
 
     def on_operate(self, request: bytes) -> None:
-        answer, ticket = self._broker.operations.answer(request)
+        answer, ticket = self._broker.operations.answer(request, self.name)
         self.outbox.put(codec.response(p.OPERATE_RES, answer), ticket)
 
     # ---- all of them
 
     def on_text(self, line: bytes) -> None:
-        self.outbox.put(*self._broker.operator.answer(line))
+        self.outbox.put(*self._broker.operator.answer(line, self.name))
 
     def on_wrong_magic(self, _body: bytes) -> None:
         raise UnexpectedMagic

@@ -1,12 +1,13 @@
 """What the broker has to tell goes to the log, and its wish to stop to the server."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from gearpy.broker.ports import Peer
 from gearpy.errors import PeerError
 from gearpy.protocol.packets import PACKETS, TEXT
+from gearpy.server.audit import Audit
 
 log = logging.getLogger("gearpy.server")
 
@@ -17,8 +18,9 @@ _SHOWN_BYTES: Final = 200
 class LoggingHost:
     """The broker's Host port.  ``stop`` is called with whether to drain first."""
 
-    def __init__(self, stop: Callable[[bool], None]) -> None:
+    def __init__(self, stop: Callable[[bool], None], audit: Audit) -> None:
         self._stop = stop
+        self._audit = audit
 
     def refused(self, peer: Peer, error: PeerError) -> None:
         log.info("%s: answered %s: %s", peer.name, error.code.decode(), error)
@@ -50,6 +52,11 @@ class LoggingHost:
             body[:_SHOWN_BYTES],
             exc_info=error,
         )
+
+    def operated(
+        self, who: str, did: str, fields: Mapping[str, object], outcome: str, succeeded: bool
+    ) -> None:
+        self._audit.add(who, did, fields, outcome, succeeded)
 
     def shutdown(self, graceful: bool) -> None:
         log.info("asked to stop by a text command%s", ", gracefully" if graceful else "")

@@ -23,6 +23,7 @@ from gearpy.engine.statistics import HistogramStatistics
 from gearpy.errands.orders import EXEC_FUNCTION, HTTP_FUNCTION
 from gearpy.errors import SettingError
 from gearpy.server import listeners, log
+from gearpy.server.audit import Audit
 from gearpy.server.clock import Clock, LocalCalendar, SystemClock, first_handle_number
 from gearpy.server.committer import Committer
 from gearpy.server.connections import Connections
@@ -124,6 +125,7 @@ class Server:
         self._embedded = embedded
         self.clock = clock = clock or SystemClock()
         now_s = clock.now_s()
+        self.audit = Audit(clock)
         self.broker = Broker(
             limits=Limits(
                 payload_bytes_max=settings.max_payload,
@@ -144,7 +146,7 @@ class Server:
                 durability=None if store is None else settings.durability,
                 journal=settings.journal_file or None,
             ),
-            host=LoggingHost(self.wishes.stop),
+            host=LoggingHost(self.wishes.stop, self.audit),
             calendar=LocalCalendar(),
             durable=store is not None,
             holds=settings.durability == COMMIT,

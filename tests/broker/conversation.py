@@ -43,7 +43,7 @@ before anybody else speaks, leaves, or time passes, and before the file ends.
 import ast
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -94,6 +94,11 @@ class Strict:
         pass
 
     def short_timeout(self, peer: Peer, function: bytes, timeout_ms: int) -> None:
+        pass
+
+    def operated(
+        self, who: str, did: str, fields: Mapping[str, object], outcome: str, succeeded: bool
+    ) -> None:
         pass
 
     def shutdown(self, graceful: bool) -> None:

@@ -26,7 +26,9 @@ class Shop:
         self._workers: dict[bytes, WorkerRecorder] = {}
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
-        answer, _ticket = self.broker.operations.answer(json.dumps({"do": verb, **fields}).encode())
+        answer, _ticket = self.broker.operations.answer(
+            json.dumps({"do": verb, **fields}).encode(), "ann"
+        )
         answer.decode("ascii")
         table = json.loads(answer)
         assert isinstance(table, dict)

@@ -1,6 +1,7 @@
 """The broker itself: backpressure, faults, wake-ups, routes, and peers that send garbage."""
 
 import gc
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -63,6 +64,9 @@ class Diary:
     short_timeouts: list[tuple[Peer, bytes, int]] = field(default_factory=list)
     skips: list[tuple[Peer, bytes, PeerError]] = field(default_factory=list)
     faults: list[tuple[Peer, int, bytes, Exception]] = field(default_factory=list)
+    operated_on: list[tuple[str, str, Mapping[str, object], str, bool]] = field(
+        default_factory=list
+    )
     shutdowns: list[bool] = field(default_factory=list)
 
     def refused(self, peer: Peer, error: PeerError) -> None:
@@ -76,6 +80,11 @@ class Diary:
 
     def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
         self.faults.append((peer, number, body, error))
+
+    def operated(
+        self, who: str, did: str, fields: Mapping[str, object], outcome: str, succeeded: bool
+    ) -> None:
+        self.operated_on.append((who, did, fields, outcome, succeeded))
 
     def shutdown(self, graceful: bool) -> None:
         self.shutdowns.append(graceful)
@@ -286,6 +295,45 @@ def test_the_host_hears_who_was_refused() -> None:
         (wire.session.peer, b"INVALID_ARGUMENT"),
     ]
     assert broker.statistics().refused == 2
+
+
+INCOMPLETE = (
+    "ERR INVALID_ARGUMENTS An+incomplete+set+of+arguments+was+sent+to+this+command+maxqueue"
+)
+
+
+def test_what_operators_change_is_told_with_their_names() -> None:
+    diary = Diary()
+    broker = Broker(host=diary, limits=Limits(allow_shutdown=True))
+    wire = Wire(broker)
+    wire.send(p.SET_CLIENT_ID, b"ann")
+    for request in (
+        b'{"do": "functions"}',
+        b'{"do": "pause", "function": "f"}',
+        b'{"do": ["pause"]}',
+        b'{"do": "cancel", "handle": "H:1"}',
+        b'{"do": "tell-workers", "group": "*", "command": {"scale": 1}}',
+    ):
+        wire.send(p.OPERATE, request)
+    wire.session.receive(b"status\nmaxqueue f 5\nmaxqueue\ndrop function f\nshutdown\nversion\n")
+    told = [
+        (did, dict(fields), outcome, well) for _, did, fields, outcome, well in diary.operated_on
+    ]
+    assert {who for who, *_ in diary.operated_on} == {"ann (127.0.0.1:1)"}
+    assert told == [
+        ("pause", {"function": "f"}, '{"functions":["f"],"next":null}', True),
+        (
+            "cancel",
+            {"handle": "H:1"},
+            "there is no job 'H:1' to cancel: it ended, or it never was",
+            False,
+        ),
+        ("tell-workers", {"group": "*", "command": {"scale": 1}}, '{"told":0}', True),
+        ("maxqueue", {"arguments": ["f", "5"]}, "OK", True),
+        ("maxqueue", {"arguments": []}, INCOMPLETE, False),
+        ("drop", {"arguments": ["function", "f"]}, "OK", True),
+        ("shutdown", {"arguments": []}, "OK", True),
+    ]
 
 
 def test_a_short_timeout_is_warned_of_once_for_a_function() -> None:

@@ -129,7 +129,7 @@ def test_refused(request_: bytes, words: str) -> None:
     shop = Shop()
     before = (shop.engine.statistics(), list(shop.engine.functions.policies.items()))
     with pytest.raises(InvalidArgument) as refused:
-        shop.broker.operations.answer(request_)
+        shop.broker.operations.answer(request_, "ann")
     sentence = str(refused.value)
     assert words in sentence
     assert sentence.isprintable()
@@ -140,12 +140,12 @@ def test_refused(request_: bytes, words: str) -> None:
 def test_a_request_that_is_too_long() -> None:
     shop = Shop()
     request = b'{"do": "policies"' + b" " * (REQUEST_BYTES_MAX - 18) + b"}"
-    assert shop.broker.operations.answer(request)[0] == (
+    assert shop.broker.operations.answer(request, "ann")[0] == (
         b'{"policies":[{"function":"f*","origin":"set","policy":{"attempts":2,'
         b'"retry_on":["exception"],"backoff":[5000],"keep_s":100000}}]}'
     )
     with pytest.raises(ArgumentTooLarge, match="at most 65,536 bytes; this one has 65,537"):
-        shop.broker.operations.answer(request + b" ")
+        shop.broker.operations.answer(request + b" ", "ann")
 
 
 @pytest.mark.parametrize("verb", ["job", "cancel", "retry", "purge"])
@@ -188,7 +188,7 @@ def test_server() -> None:
 def test_server_with_a_journal() -> None:
     broker = Broker(facts=Facts(durability="interval:50", journal="/srv/jobs.db"))
     broker.engine.journal_full = True
-    answer = json.loads(broker.operations.answer(b'{"do": "server"}')[0])
+    answer = json.loads(broker.operations.answer(b'{"do": "server"}', "ann")[0])
     assert (answer["durability"], answer["journal"], answer["journal_full"]) == (
         "interval:50",
         "/srv/jobs.db",

@@ -220,7 +220,7 @@ def test_a_payload_that_is_on_disk_only() -> None:
     for _ in range(300):
         job = broker.engine.submit(None, b"f", b"", b"photo")
     request = b'{"do": "job", "handle": "%b"}' % job.handle
-    answer = json.loads(broker.operations.answer(request)[0])["job"]
+    answer = json.loads(broker.operations.answer(request, "ann")[0])["job"]
     assert answer["payload_on_disk"] is True
     assert not {"payload", "payload_base64", "payload_bytes"} & answer.keys()
 

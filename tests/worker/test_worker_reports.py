@@ -6,6 +6,7 @@ import pytest
 
 from gearpy.broker.broker import Broker
 from gearpy.broker.ports import Peer
+from gearpy.engine.policy import Policy
 from gearpy.protocol import packets as p
 from gearpy.protocol.codec import request, response
 from gearpy.worker.core import WorkerCore
@@ -113,7 +114,7 @@ def test_a_server_understands_all_of_it() -> None:
         session.receive(core.take())
         return [job.handle for job in core.receive(session.outbox.take())]
 
-    broker.operations.answer(b'{"do": "set-policy", "function": "f", "policy": {"keep_s": 60}}')
+    broker.engine.functions.set_policy(b"f", Policy(keep_s=60))
     job = broker.engine.submit(None, b"f", b"", b"")
     assert exchange() == [job.handle]
     core.usage(job.handle, 1.5, 80_000_000)
@@ -123,7 +124,7 @@ def test_a_server_understands_all_of_it() -> None:
     (attempt,) = broker.engine.describe(job).log
     assert attempt.usage == (1.5, 80_000_000)
     answer, _ = broker.operations.answer(
-        b'{"do": "tell-workers", "group": "m*", "command": {"scale": 4}}'
+        b'{"do": "tell-workers", "group": "m*", "command": {"scale": 4}}', "ann"
     )
     assert answer == b'{"told":1}'
     exchange()

@@ -107,7 +107,7 @@ def _check_function(books: Books, queue: QueueStatistics) -> None:
 
 def _check_status_report(books: Books) -> None:
     """The text report has a row for each function: name, all jobs, running ones, workers."""
-    report, _ = books.broker.operator.answer(b"status")
+    report, _ = books.broker.operator.answer(b"status", "")
     for row in report.splitlines()[:-1]:
         function, total, running, workers = row.split(b"\t")
         papers = list(books.of_function(function))

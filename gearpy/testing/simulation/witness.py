@@ -1,6 +1,6 @@
 """Who watches the server from outside, and speaks up the moment something does not hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, final
 
 from gearpy.broker.broker import Broker
@@ -117,6 +117,11 @@ class Witness:
     def fault(self, peer: Peer, number: int, body: bytes, error: Exception) -> None:
         """A bug: handling a packet raised ``error``."""
         raise error
+
+    def operated(
+        self, who: str, did: str, fields: Mapping[str, object], outcome: str, succeeded: bool
+    ) -> None:
+        """An operator changed something, or could not."""
 
     def shutdown(self, graceful: bool) -> None:
         """Nobody asks for that."""
