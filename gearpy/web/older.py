@@ -6,9 +6,10 @@ are errands, for the workers of ``gearpy worker --http`` and ``gearpy worker --e
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Literal
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,8 +34,15 @@ _FUNCTIONS: Final = (HTTP_FUNCTION, EXEC_FUNCTION)
 _OUTPUT_BYTES_MAX: Final = 1 << 20
 
 
+_Timeout = Annotated[
+    Annotated[float, Field(gt=0, le=orders.TIMEOUT_S_MAX)] | None, Field(description="Seconds.")
+]
+
+
 class _Given(BaseModel):
-    model_config = ConfigDict(extra="ignore")  # these clients send what they like
+    """Null is what is not said: these clients send all fields, and others, too."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class Http(_Given):
@@ -42,20 +50,23 @@ class Http(_Given):
 
     type: Literal["http"]
     url: str
-    method: str = "GET"
-    timeout: float = Field(
-        default=orders.TIMEOUT_S, gt=0, le=orders.TIMEOUT_S_MAX, description="Seconds."
-    )
-    params: dict[str, Any] | list[Any] = Field(
-        default_factory=dict, description="In the query of a GET, else as a form."
+    method: str | None = Field(default=None, description="GET, if it is not said.")
+    timeout: _Timeout = None
+    params: dict[str, Any] | list[Any] | None = Field(
+        default=None, description="In the query of a GET, else as a form."
     )
 
     def errand(self, number: int) -> tuple[str, bytes]:
         """The function and the payload of its job, or of the one that follows job ``number``."""
         # Through JSON, so that names, values and what they hold are all met.
-        table = {"url": self.url, "method": self.method, "params": self.params or None}
+        table = {
+            "url": self.url,
+            "method": self.method or "GET",
+            "params": self.params or None,
+            "timeout_s": self.timeout or orders.TIMEOUT_S,
+        }
         try:
-            text = json.dumps({**table, "timeout_s": self.timeout}).replace(_ID, str(number))
+            text = json.dumps(table).replace(_ID, str(number))
         except RecursionError:
             raise BadErrand("params is no object of texts, numbers and lists of them") from None
         return HTTP_FUNCTION, read_request(text.encode()).payload()
@@ -66,12 +77,13 @@ class Exec(_Given):
 
     type: Literal["exec"]
     cmd: str
-    timeout: float = Field(default=orders.TIMEOUT_S, gt=0, le=orders.TIMEOUT_S_MAX)
+    timeout: _Timeout = None
 
     def errand(self, number: int) -> tuple[str, bytes]:
         """The function and the payload of its job, or of the one that follows job ``number``."""
         name, arguments = split_command(self.cmd.replace(_ID, str(number)))
-        command = orders.Command(name=name, arguments=arguments, timeout_s=self.timeout)
+        timeout_s = self.timeout or orders.TIMEOUT_S
+        command = orders.Command(name=name, arguments=arguments, timeout_s=timeout_s)
         return EXEC_FUNCTION, read_command(command.payload()).payload()
 
 
@@ -79,15 +91,19 @@ class Added(_Given):
     """A job to be done."""
 
     command: Http | Exec = Field(discriminator="type")
-    priority: int = Field(default=500, ge=0, le=1000, description="More is more urgent.")
-    context: str = Field(default="", description="Whose job it is: a label of it.")
+    priority: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="More is more urgent; 500, if it is not said."
+    )
+    context: str | None = Field(default=None, description="Whose job it is: a label of it.")
     callback_done: Http | Exec | None = Field(
         default=None, discriminator="type", description="What follows its end, good or bad."
     )
 
     def order(self, number: int) -> Order:
         """The job with this number.  Raises InvalidArgument."""
-        options: dict[str, Any] = {"priority": _level(self.priority)}
+        options: dict[str, Any] = {
+            "priority": _level(500 if self.priority is None else self.priority)
+        }
         if self.context:
             options["labels"] = {"context": self.context}
         try:
@@ -202,6 +218,11 @@ def older(desk: Desk) -> APIRouter:
     async def add(added: Added) -> Response:
         """Has a request or a command done, whatever media type its client says that it sends."""
         return _answer({"id": await desk.submit_numbered(added.order)})
+
+    @router.get("/add", include_in_schema=False)
+    async def not_added() -> Response:
+        """Or else it would be asked for the page of a job that is called so."""
+        raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
 
     @router.get("/status", responses={200: {"model": Busy}})
     async def status() -> Response:

@@ -26,6 +26,7 @@ from gearpy.errors import (
 )
 from gearpy.protocol.codec import packed
 from gearpy.web.desk import ClientGone, NotInTime, ResultTooLarge
+from gearpy.web.sentences import sentence
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -88,11 +89,13 @@ def tell_problems(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem(HTTPStatus.BAD_REQUEST, _sentence(error), "INVALID_ARGUMENT")
+        return problem(HTTPStatus.BAD_REQUEST, sentence(error.errors()), "INVALID_ARGUMENT")
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        answer = problem(error.status_code, _about(error.status_code, request) or error.detail)
+        detail = _about(error.status_code, request) or error.detail
+        code = "INVALID_ARGUMENT" if error.status_code == HTTPStatus.BAD_REQUEST else ""
+        answer = problem(error.status_code, detail, code)
         answer.headers.update(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             answer.headers["Allow"] = ", ".join(_allowed(app, request))
@@ -120,18 +123,10 @@ def _allowed(app: FastAPI, request: Request) -> list[str]:
 
 
 def _about(status: int, request: Request) -> str:
+    if status == HTTPStatus.BAD_REQUEST:
+        return "the body can't be read as JSON"
     if status == HTTPStatus.NOT_FOUND:
         return f"there is nothing at {request.url.path}; /api says what there is"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{request.url.path} does not take {request.method}; /api says what it takes"
     return ""
-
-
-def _sentence(error: RequestValidationError) -> str:
-    """What the first of the bad values is, and how many more there are."""
-    first, *more = error.errors()
-    where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
-    text = f"{where}: {first['msg']}"
-    if more:
-        text += f" (and {len(more)} more)"
-    return text

@@ -101,6 +101,24 @@ def test_a_request_becomes_a_job(shared_http: httpx.Client, shared_client: Clien
     assert request_of(job) == Request(url=URL, method="POST", params=params, timeout_s=7.5)
 
 
+def test_null_is_what_is_not_said(shared_http: httpx.Client, shared_client: Client) -> None:
+    nothing = {"method": None, "timeout": None, "params": None}
+    number = add(
+        shared_http,
+        {"type": "http", "url": URL, **nothing},
+        priority=None,
+        context=None,
+        callback_done=None,
+    )
+    job = look(shared_client, shared_http, number)
+    assert job["priority"] == "normal"
+    assert "labels" not in job
+    assert request_of(job) == Request(url=URL)
+    number = add(shared_http, {"type": "exec", "cmd": "resize", "timeout": None})
+    job = look(shared_client, shared_http, number)
+    assert command_of(job) == Command(name="resize")
+
+
 def test_a_command_becomes_a_job(shared_http: httpx.Client, shared_client: Client) -> None:
     number = add(
         shared_http, {"type": "exec", "cmd": "resize 'my photo.jpg' $HOME; rm", "timeout": 5}
@@ -506,7 +524,6 @@ def then(**follows: Any) -> dict[str, Any]:
         ({**exec_(), "priority": 1001}, "priority"),
         ({**exec_(), "priority": "urgent"}, "priority"),
         ({**exec_(), "priority": 1.5}, "priority"),
-        ({**exec_(), "priority": None}, "priority"),
         ({**exec_(), "context": 7}, "context"),
         ({**exec_(), "context": ["x"]}, "context"),
         ({**exec_(), "context": "a\nb"}, "label"),
@@ -574,8 +591,9 @@ def test_what_is_no_number_is_a_sentence(number: str, shared_http: httpx.Client)
 
 
 def test_other_methods_are_none(shared_http: httpx.Client) -> None:
-    assert shared_http.get("/jobs/add").status_code == 404  # the page has no job of that name
     problem_of(shared_http.put("/jobs/add"), 405)
+    problem_of(shared_http.get("/jobs/add"), 405)
+    assert shared_http.get("/jobs/add").headers["allow"] == "POST"
     problem_of(shared_http.post("/jobs/status"), 405)
     problem_of(shared_http.delete("/jobs/status/1"), 405)
 
