@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from gearpy.errors import (
     ArgumentTooLarge,
@@ -43,6 +43,7 @@ _STATUS: Final[dict[type[PeerError], HTTPStatus]] = {
     JournalFull: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
+_METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _CLIENT_GONE: Final = 499  # as nginx has it in its log
 
 
@@ -114,12 +115,16 @@ def tell_problems(app: FastAPI) -> None:
 
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:
-    """The methods of all routes to a path.  Starlette knows those of the first one alone."""
-    allowed: set[str] = set()
-    for route in app.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            allowed |= set(route.methods or ())
-    return sorted(allowed)
+    """The other methods that a path takes.  Starlette knows those of the first route alone."""
+    return [
+        method
+        for method in _METHODS
+        if method != request.method
+        and any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in app.routes
+        )
+    ]
 
 
 def _about(status: int, request: Request) -> str:

@@ -262,7 +262,12 @@ def test_what_is_no_json_object_is_refused(body: bytes, shared_http: httpx.Clien
 def test_what_is_not_there_is_said(shared_http: httpx.Client) -> None:
     assert "no job" in problem_of(shared_http.get("/api/jobs/H:nobody:1"), 404)["detail"]
     assert "/api/nothing" in problem_of(shared_http.get("/api/nothing"), 404)["detail"]
-    problem_of(shared_http.delete("/api/jobs"), 405)
+    answer = shared_http.delete("/api/jobs")
+    problem_of(answer, 405)
+    assert answer.headers["allow"] == "GET, POST"
+    answer = shared_http.patch("/api/functions/f/policy")
+    problem_of(answer, 405)
+    assert answer.headers["allow"] == "DELETE, GET, PUT"
 
 
 def test_a_full_queue_is_said(http: httpx.Client) -> None:

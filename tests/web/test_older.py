@@ -593,7 +593,7 @@ def test_what_is_no_number_is_a_sentence(number: str, shared_http: httpx.Client)
 def test_other_methods_are_none(shared_http: httpx.Client) -> None:
     problem_of(shared_http.put("/jobs/add"), 405)
     problem_of(shared_http.get("/jobs/add"), 405)
-    assert shared_http.get("/jobs/add").headers["allow"] == "POST"
+    assert "POST" in shared_http.get("/jobs/add").headers["allow"]
     problem_of(shared_http.post("/jobs/status"), 405)
     problem_of(shared_http.delete("/jobs/status/1"), 405)
 
