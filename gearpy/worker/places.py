@@ -9,7 +9,7 @@ from gearpy.address import Address
 from gearpy.pauses import pause_s
 
 # What a server says that may take this worker later.
-FOR_NOW: Final = ("TOO_MANY_CONNECTIONS", "SHUTTING_DOWN")
+FOR_NOW: Final = ("TOO_MANY_CONNECTIONS", "SHUTTING_DOWN", "WORKER_DROPPED")
 
 _SOON: Final = 0.1
 

@@ -264,6 +264,17 @@ def test_it_comes_back_to_a_server_that_was_killed(
     assert all(record.levelno == logging.WARNING for record in lost)
 
 
+def test_a_worker_that_was_dropped_comes_again(server: ServerProcess, kind: Kind) -> None:
+    """It was stuck, perhaps; now it is not, or it could not hear of it."""
+    worker = worker_of(kind, server.address)
+    worker.register("upper", upper)
+    with running(worker), Client(server.address) as client:
+        assert client.submit("upper", b"x").result(LIMIT_S) == b"X"
+        (row,) = client.operate("workers")["workers"]
+        client.operate("drop-worker", peer=row["peer"])
+        assert client.submit("upper", b"y").result(LIMIT_S) == b"Y"
+
+
 def test_what_a_lost_job_gives_is_for_nobody(
     kind: Kind, server: ServerProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
