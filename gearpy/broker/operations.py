@@ -334,8 +334,12 @@ class Operations:
         return {"policy": policy_or_none(self._engine.functions.policies.of(function))}
 
     def set_policy(self, *, function: bytes, policy: Policy | None) -> Table:
-        changed = self._engine.functions.set_policy(function, policy)
-        return {"function": decoded(function), "changed": changed}
+        functions = self._engine.functions
+        changed = functions.set_policy(function, policy)
+        said = policy_table(policy or Policy())
+        hidden = policy_table(functions.policies.hidden(function) or Policy())
+        hides = {name: value for name, value in hidden.items() if name not in said}
+        return {"function": decoded(function), "changed": changed, "hides": hides}
 
     # ---- schedules
 

@@ -121,6 +121,10 @@ class PolicyBook:
             merged = self._merged[found] = self._merge(found)
         return merged if own is None else merged.over(own)
 
+    def hidden(self, pattern: bytes) -> Policy | None:
+        """What the file says for a pattern, if what was set for the same one hides it."""
+        return self._file.get(pattern) if pattern in self._set else None
+
     def items(self) -> Iterator[tuple[bytes, Origin, Policy]]:
         """Every pattern that counts, by name, where its policy comes from, and the policy."""
         for pattern in sorted({*self._matchers, *self._own}):

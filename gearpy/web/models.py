@@ -366,6 +366,10 @@ class PolicySet(BaseModel):
 
     function: str
     changed: bool
+    hides: PolicyTable = Field(
+        description="What the settings say for the same name or pattern, and this policy does not:"
+        " it does not count any more."
+    )
 
 
 class ScheduleRow(BaseModel):

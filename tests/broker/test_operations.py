@@ -9,6 +9,7 @@ import pytest
 from gearpy.broker.broker import Broker, Facts
 from gearpy.broker.operations import REQUEST_BYTES_MAX, VERBS
 from gearpy.engine.policy import Policy, read_policy
+from gearpy.engine.policy_book import PolicyBook
 from gearpy.errors import ArgumentTooLarge, InvalidArgument, JobNotFound
 from gearpy.protocol import packets as p
 from tests.broker.shop import ALL_STATES, KEPT, NOW_S, Shop
@@ -302,6 +303,19 @@ def test_steering_looks_at_a_bounded_number_of_functions() -> None:
 # ---- policies
 
 
+def test_what_a_policy_hides_is_told() -> None:
+    said = {b"mail": Policy(attempts=3, keep_s=86400), b"m*": Policy(poison=2)}
+    broker = Broker(policies=PolicyBook(said))
+
+    def ask(policy: dict[str, object] | None) -> object:
+        request = {"do": "set-policy", "function": "mail", "policy": policy}
+        return json.loads(broker.operations.answer(json.dumps(request).encode(), "ann")[0])["hides"]
+
+    assert ask({"max_running": 4}) == {"attempts": 3, "keep_s": 86400}
+    assert ask({"max_running": 4, "attempts": 5}) == {"keep_s": 86400}
+    assert ask(None) == {}
+
+
 def test_policies() -> None:
     shop = Shop()
     table = {"attempts": 9, "backoff": {"base_s": 2, "factor": 2, "cap_s": 60, "jitter": 0.1}}
@@ -309,6 +323,7 @@ def test_policies() -> None:
     assert shop.ask("set-policy", function="fa", policy=table) == {
         "function": "fa",
         "changed": True,
+        "hides": {},
     }
     assert shop.ask("policies") == {
         "policies": [

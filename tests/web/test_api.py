@@ -385,7 +385,7 @@ def test_a_function_is_paused_resumed_drained_and_cleared(
 def test_policies_are_set_read_and_taken_back(http: httpx.Client) -> None:
     policy = {"attempts": 4, "backoff": {"base_s": 2.0}, "keep_s": 60.0}
     put = http.put("/api/functions/mail.*/policy", json=policy)
-    assert put.json() == {"function": "mail.*", "changed": True}
+    assert put.json() == {"function": "mail.*", "changed": True, "hides": {}}
     found = http.get("/api/functions/mail.a/policy").json()["policy"]
     assert (found["attempts"], found["keep_s"]) == (4, 60)
     rows = http.get("/api/policies").json()["policies"]
