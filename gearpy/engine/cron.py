@@ -254,28 +254,31 @@ class Crontab:
         old = self._entries.get(name)
         if old is None and len(self._entries) >= SCHEDULES_MAX:
             raise InvalidArgument(f"a server has at most {SCHEDULES_MAX:,} schedules")
-        entry = _Entry(name, "set", schedule, self._timers.now_s)
-        if old is not None:
-            entry.handle, entry.paused = old.handle, old.paused
-            self._disarm(old)
-        self._entries[name] = entry
-        self._write(entry)
-        self._arm(entry)
+        self._put(_Entry(name, "set", schedule, self._timers.now_s))
         return True
 
     def _take_back(self, name: str) -> bool:
         entry = self._entries.get(name)
         if entry is None or entry.origin == "file":
             return False
-        self._disarm(entry)
-        del self._entries[name]
         if name in self._file:
-            entry = self._entries[name] = _Entry(name, "file", self._file[name], self._timers.now_s)
-            self._write(entry)
-            self._arm(entry)
+            self._put(_Entry(name, "file", self._file[name], self._timers.now_s))
         else:
+            self._disarm(entry)
+            del self._entries[name]
             self._journal.note(CronChange(name, b"", b""))
         return True
+
+    def _put(self, entry: _Entry) -> None:
+        """In place of one with its name, if there is one: what is paused stays so, and its last job
+        is its last job."""
+        old = self._entries.get(entry.name)
+        if old is not None:
+            entry.handle, entry.paused = old.handle, old.paused
+            self._disarm(old)
+        self._entries[entry.name] = entry
+        self._write(entry)
+        self._arm(entry)
 
     def pause(self, name: str, paused: bool) -> bool:
         """Fires no more, or again: from the next tick on.  False: there is no such schedule."""

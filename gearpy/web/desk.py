@@ -8,7 +8,7 @@ from typing import Any, Final, final
 
 from gearpy.broker.broker import Broker, BrokerStatistics
 from gearpy.broker.operations import VERBS
-from gearpy.engine.job import DATA, EXCEPTION, Job, Outcome, Report
+from gearpy.engine.job import DATA, EXCEPTION, RUNNING, Job, Outcome, Report
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client
 from gearpy.engine.policy import Policy
@@ -51,11 +51,13 @@ class Ended:
 
 @final
 class NotInTime(Exception):
-    """The job did not end in the time that its client wanted to wait."""
+    """The job did not end in the time that its client wanted to wait.  ``runs`` says whether a
+    worker is at it, and goes on."""
 
-    def __init__(self, handle: str) -> None:
+    def __init__(self, handle: str, *, runs: bool) -> None:
         super().__init__(handle)
         self.handle = handle
+        self.runs = runs
 
 
 @final
@@ -184,7 +186,8 @@ class Desk:
         self._turns.begin()
         watcher = _Watcher(self._broker.limits.payload_bytes_max)
         client = Client(watcher)
-        handle = decoded(self._take(client, order).handle)
+        job = self._take(client, order)
+        handle = decoded(job.handle)
         gone = asyncio.ensure_future(until)
         stops = asyncio.ensure_future(self.closing.wait())
         try:
@@ -199,7 +202,7 @@ class Desk:
                 raise ClientGone
             if stops.done():
                 raise ShuttingDown
-            raise NotInTime(handle)
+            raise NotInTime(handle, runs=job.state is RUNNING)
         finally:
             gone.cancel()
             stops.cancel()

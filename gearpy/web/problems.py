@@ -81,7 +81,11 @@ def tell_problems(app: FastAPI) -> None:
 
     @app.exception_handler(NotInTime)
     async def not_in_time(request: Request, error: NotInTime) -> Response:
-        detail = "the job did not end in the time that you wanted to wait; nobody waits for it now"
+        became = "its worker goes on with it" if error.runs else "nobody had begun it"
+        detail = (
+            f"the job did not end in the time that you wanted to wait; {became}, and nobody waits"
+            " for it now"
+        )
         return problem(HTTPStatus.GATEWAY_TIMEOUT, detail, "NOT_IN_TIME", handle=error.handle)
 
     @app.exception_handler(ResultTooLarge)

@@ -191,6 +191,18 @@ def test_what_is_set_hides_what_the_settings_say() -> None:
     assert servers.fired == 1
 
 
+def test_what_is_taken_back_stays_paused_and_knows_its_last_job() -> None:
+    servers = Servers(s=schedule("60", overlap=False))
+    servers.engine.crontab.set("s", schedule("7"))
+    handle = servers.engine.crontab.run("s")
+    servers.engine.crontab.pause("s", True)
+    assert servers.engine.crontab.set("s", None)
+    servers.start(1000.0)
+    found = servers.engine.crontab.get("s")
+    assert found is not None
+    assert (found.origin, found.paused, found.handle) == ("file", True, handle)
+
+
 def test_what_left_the_settings_is_forgotten() -> None:
     servers = Servers(s=schedule())
     servers.advance(1020.0)

@@ -198,8 +198,31 @@ def test_a_foreground_job_that_nobody_does_is_given_up(http: httpx.Client) -> No
     answer = http.post("/api/jobs", json={"function": "nobody", "wait_s": 0.05})
     told = problem_of(answer, 504)
     assert told["code"] == "NOT_IN_TIME"
+    assert "nobody had begun it" in told["detail"]
     gone = http.get(f"/api/jobs/{told['handle']}")
     problem_of(gone, 404)
+
+
+def test_a_foreground_job_that_takes_long_is_done_to_its_end(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    gave_up, ended = threading.Event(), threading.Event()
+
+    def slow(job: Job) -> bytes:
+        assert gave_up.wait(LIMIT_S)
+        ended.set()
+        return b"late"
+
+    worker = Worker(web.address)
+    worker.register("f", slow)
+    with running(worker):
+        while True:
+            answer = http.post("/api/jobs", json={"function": "f", "wait_s": 0.5})
+            told = problem_of(answer, 504)
+            if "its worker goes on with it" in told["detail"]:
+                break
+        gave_up.set()
+        assert ended.wait(LIMIT_S)
 
 
 def test_a_client_that_hangs_up_takes_its_queued_job_along(
