@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from gearpy.server.listeners import Listener, read_http_address
 from gearpy.server.server import Server
 from gearpy.server.settings import HTTP_CONNECTIONS_MAX as CONNECTIONS_MAX
-from gearpy.server.settings import is_loopback
+from gearpy.server.settings import Settings, is_loopback
 from gearpy.web.app import application
 from gearpy.web.desk import Desk
 from gearpy.web.history import History
@@ -101,6 +101,7 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
     history = History(around.broker.engine)
     desk = Desk(around.broker, around.turns, history)
     host, _ = read_http_address(settings.http)
+    _warn(settings, host)
     app = application(
         desk,
         Meter(around, lag),
@@ -157,6 +158,23 @@ async def _serve(server: _Uvicorn, sockets: list[Any], desk: Desk) -> None:
         )
         desk.closing.set()
         await server.shutdown(sockets)
+
+
+def _warn(settings: Settings, host: str) -> None:
+    """Of what was asked for and is less than it may seem."""
+    if is_loopback(host):
+        return
+    if not settings.http_cert:
+        log.warning(
+            "HTTP: the token and all data travel as they are; give --http-cert FILE, or let a proxy"
+            " in front of this server encrypt them"
+        )
+    elif not settings.http_token:
+        log.warning(
+            "HTTP: a certificate keeps nobody out: whoever reaches %s can read and cancel all jobs;"
+            " give --http-token TOKEN, too",
+            settings.http,
+        )
 
 
 def _log_errors() -> None:

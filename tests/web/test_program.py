@@ -17,6 +17,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from gearpy.testing.process import ServerProcess
+from tests.server.logs import LoggedServer
 from tests.waiting import eventually
 from tests.web.conftest import LIMIT_S
 
@@ -127,6 +128,31 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(tmp_path: Path) 
     )
     said = started("--http", "127.0.0.1:0", "--http-cert", str(cert), "--http-key", str(key))
     assert f"--http-key: the key in {key} has a passphrase" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "with_cert", "warns"),
+    [
+        ("127.0.0.1", "", False, ""),
+        ("0.0.0.0", "secret", True, ""),
+        ("0.0.0.0", "secret", False, "HTTP: the token and all data travel as they are"),
+        ("0.0.0.0", "", True, "HTTP: a certificate keeps nobody out"),
+    ],
+)
+def test_what_is_less_than_it_seems_is_warned_of(
+    host: str, token: str, with_cert: bool, warns: str, tmp_path: Path
+) -> None:
+    flags = ["--http", f"{host}:0"]
+    if with_cert:
+        cert, key, _ = pem_files(tmp_path)
+        flags += ["--http-cert", str(cert), "--http-key", str(key)]
+    if token:
+        flags += ["--http-token", token]
+    with LoggedServer(*flags) as server:
+        assert server.stop() == 0
+    warnings = [line for line in server.all_lines() if "WARNING HTTP: " in line]
+    assert len(warnings) == bool(warns)
+    assert not warns or warns in warnings[0]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
