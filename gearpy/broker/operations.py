@@ -47,7 +47,7 @@ from gearpy.engine.policy import (
 )
 from gearpy.engine.policy_book import is_pattern, matcher
 from gearpy.engine.rules import FUNCTION_BYTES_MAX, HANDLE_BYTES_MAX, UNIQUE_BYTES_MAX
-from gearpy.engine.selection import Selected, Selection
+from gearpy.engine.selection import ORDERS, JobOrder, Selected, Selection
 from gearpy.errors import (
     ArgumentTooLarge,
     InvalidArgument,
@@ -143,11 +143,12 @@ class Operations:
         self,
         *,
         states: States = frozenset(UNFINISHED),
+        order: JobOrder = "oldest",
         limit: int = _LISTED,
         offset: int = 0,
         **wanted: Any,
     ) -> Table:
-        selected = self._engine.select(Selection(states=states, **wanted), offset, limit)
+        selected = self._engine.select(Selection(states=states, **wanted), offset, limit, order)
         return {
             "now_s": self._engine.now_s,
             "jobs": [job_table(self._engine.describe(job)) for job in selected.jobs],
@@ -469,6 +470,13 @@ def _states(allowed: tuple[JobState, ...]) -> Reader:
     return read
 
 
+def _read_order(field: str, value: object) -> JobOrder:
+    for order in ORDERS:
+        if value == order:
+            return order
+    raise refusal(field, value, f"one of {', '.join(ORDERS)}")
+
+
 def _read_policy(_field: str, value: object) -> Policy | None:
     return None if value is None else read_policy(value)
 
@@ -530,7 +538,7 @@ def _on_schedule(handler: Callable[..., Table]) -> _Verb:
 VERBS: Final[dict[str, _Verb]] = {
     "server": _Verb(Operations.server, {}),
     "functions": _Verb(Operations.functions, {"function": _FUNCTION, **_SLICE}),
-    "jobs": _Verb(Operations.jobs, {**_selection(_ALL), **_SLICE}),
+    "jobs": _Verb(Operations.jobs, {**_selection(_ALL), "order": _read_order, **_SLICE}),
     "count": _Verb(Operations.count, {**_selection(_ALL), "offset": _OFFSET}),
     "job": _Verb(Operations.job, {"handle": _HANDLE, "payloads": yes_or_no}, needs=("handle",)),
     "peek": _Verb(Operations.peek, {"function": _FUNCTION, "limit": _LIMIT}, needs=("function",)),

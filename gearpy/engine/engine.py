@@ -5,7 +5,7 @@ Time is given by ``advance``, never taken; chance by ``draw``.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Reversible, Sequence
 from itertools import chain
 from typing import Final, final
 
@@ -36,7 +36,7 @@ from gearpy.engine.ports import Journal, NoJournal, Observer
 from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.records import Mark, Record
 from gearpy.engine.rules import Rules, check_function, check_unique
-from gearpy.engine.selection import Matcher, Selected, Selection, select
+from gearpy.engine.selection import JobOrder, Matcher, Selected, Selection, select
 from gearpy.engine.snapshots import (
     engine_statistics,
     job_statistics,
@@ -556,22 +556,25 @@ class Engine:
 
     # ---- operators: many jobs
 
-    def select(self, selection: Selection, offset: int = 0, count: int = 1000) -> Selected:
+    def select(
+        self, selection: Selection, offset: int = 0, count: int = 1000, order: JobOrder = "oldest"
+    ) -> Selected:
         """At most ``count`` of the jobs that are meant: the unfinished ones oldest first (but
-        for those that were revived), then those that ended in the order of their ends.
+        for those that were revived), then those that ended in the order of their ends.  With the
+        order "newest" each of the two is the other way round.
 
         It looks at a bounded number of them; go on at ``next_offset``, less the number of those
-        that were forgotten, or changed sides, in between.
+        that were forgotten, or changed sides, in between.  Where the newest come first, those that
+        came in between have moved the others on.
         """
-        return select(
-            chain(
-                self._jobs if selection.unfinished else (),
-                self._archive.jobs.values() if selection.ended else (),
-            ),
-            Matcher(selection, self.now_s),
-            offset,
-            count,
+        unfinished: Reversible[Job] = self._jobs if selection.unfinished else ()
+        ended: Reversible[Job] = self._archive.jobs.values() if selection.ended else ()
+        jobs = (
+            chain(unfinished, ended)
+            if order == "oldest"
+            else chain(reversed(unfinished), reversed(ended))
         )
+        return select(jobs, Matcher(selection, self.now_s), offset, count)
 
     def peek(self, function: bytes, count: int) -> list[Job]:
         """The jobs of a function that would be given out next, in order."""

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 
 from gearpy.engine.job import DEAD, FINISHED, JobState
 from gearpy.engine.policy_book import matcher
 
 if TYPE_CHECKING:
     from gearpy.engine.job import Job
+
+JobOrder = Literal["oldest", "newest"]
+ORDERS: Final[tuple[JobOrder, ...]] = get_args(JobOrder)
 
 _ENDED: Final = frozenset((*FINISHED, DEAD))
 _EXAMINED_MAX: Final = 10_000  # jobs at a time, so that others get their turn

@@ -50,5 +50,10 @@ class Unfinished:
     def __iter__(self) -> Iterator[Job]:
         return chain.from_iterable(block.values() for block in self._blocks.values())
 
+    def __reversed__(self) -> Iterator[Job]:
+        return chain.from_iterable(
+            reversed(block.values()) for block in reversed(self._blocks.values())
+        )
+
     def __len__(self) -> int:
         return self._count

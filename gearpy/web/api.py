@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from gearpy.engine.job import UNFINISHED, WAITING, JobState
 from gearpy.engine.options import LABELS_MAX
+from gearpy.engine.selection import JobOrder
 from gearpy.errors import InvalidArgument, JobNotFound
 from gearpy.protocol.codec import packed
 from gearpy.protocol.content import content
@@ -137,16 +138,18 @@ def _jobs(router: APIRouter, desk: Desk) -> None:
         unique: Annotated[str | None, Query(description="What its submit had.")] = None,
         older_than_s: _Age = None,
         younger_than_s: _Age = None,
+        order: JobOrder | None = None,
         limit: _Limit = None,
         offset: _Offset = None,
     ) -> Response:
-        """Jobs, unfinished ones first; without ``state`` those only."""
+        """Jobs, unfinished ones first; without ``state`` those only.  Oldest first, or newest."""
         said = _said(
             function=function,
             states=states,
             unique=unique,
             older_than_s=older_than_s,
             younger_than_s=younger_than_s,
+            order=order,
             limit=limit,
             offset=offset,
         )

@@ -108,6 +108,7 @@ REFUSED: Final = [
     (b'{"do": "retry", "states": ["running"]}', "states holds 'running'"),
     (b'{"do": "purge", "states": ["queued"]}', "states holds 'queued'"),
     (b'{"do": "job", "handle": "H:1", "payloads": 0}', "payloads is 0; it must be true or false"),
+    (b'{"do": "jobs", "order": 1}', "order is 1; it must be one of oldest, newest"),
     (b'{"do": "pause"}', "pause needs the field function"),
     (b'{"do": "resume", "function": "a\\nb"}', "control characters"),
     (b'{"do": "drain", "handle": "H:1"}', "drain has no field 'handle'"),

@@ -71,6 +71,17 @@ def test_functions_states_and_ages() -> None:
             assert slices(engine, wanted, count) == expected
 
 
+def test_the_newest_come_first_where_that_is_wanted() -> None:
+    engine, jobs = engine_with(6)
+    engine.cancel(jobs[1].handle)
+    engine.cancel(jobs[0].handle)
+    everything = selection(*UNFINISHED, *FINISHED, DEAD)
+    newest = [*reversed(jobs[2:]), jobs[0], jobs[1]]
+    assert engine.select(everything, order="newest") == (newest, None)
+    assert engine.select(everything, 3, 2, "newest") == (newest[3:5], 5)
+    assert engine.select(selection("cancelled"), order="newest") == ([jobs[0], jobs[1]], None)
+
+
 def test_by_unique() -> None:
     engine, _ = engine_with(3)
     jobs = [engine.submit(None, function, b"u", b"") for function in (b"f", b"g")]

@@ -21,6 +21,7 @@ def test_jobs_are_found_and_listed_across_blocks() -> None:
         unfinished.add(each)
     assert len(unfinished) == len(jobs)
     assert list(unfinished) == jobs
+    assert list(reversed(unfinished)) == jobs[::-1]
     assert all(unfinished.get(each.handle) is each for each in jobs)
     for each in jobs[1:]:
         unfinished.remove(each)

@@ -354,7 +354,10 @@ def test_jobs_are_listed_by_function_and_state(http: httpx.Client) -> None:
     first = http.get("/api/jobs", params={"limit": 3}).json()
     rest = http.get("/api/jobs", params={"offset": first["next"]}).json()
     assert (len(first["jobs"]), len(rest["jobs"]), rest["next"]) == (3, 1, None)
+    newest = http.get("/api/jobs", params={"order": "newest", "limit": 1}).json()["jobs"]
+    assert newest == rest["jobs"]
     problem_of(http.get("/api/jobs", params={"state": "lost"}), 400)
+    problem_of(http.get("/api/jobs", params={"order": "best"}), 400)
 
 
 def test_a_job_is_cancelled_once(http: httpx.Client) -> None:
