@@ -12,8 +12,8 @@ from gearpy.engine.ports import Journal
 from gearpy.engine.queue import UNLIMITED, FunctionQueue, Maxqueue
 from gearpy.engine.records import FunctionChange
 from gearpy.engine.rules import Rules, check_function
-from gearpy.engine.snapshots import queue_flow, queue_sizes, queue_statistics
-from gearpy.engine.statistics import QueueFlow, QueueSizes, QueueStatistics
+from gearpy.engine.snapshots import kept_statistics, queue_flow, queue_sizes, queue_statistics
+from gearpy.engine.statistics import KeptStatistics, QueueFlow, QueueSizes, QueueStatistics
 from gearpy.errors import TooManyFunctions
 
 Drop = Literal["dropped", "unknown", "in use", "queued"]
@@ -122,6 +122,12 @@ class Functions:
         """What goes through a function, or None."""
         queue = self.queues.get(function)
         return None if queue is None else queue_flow(queue)
+
+    def kept(self, function: bytes, count: int) -> KeptStatistics | None:
+        """What a function's newest kept jobs and dead letters tell, at most ``count`` of each; None
+        if it is not known."""
+        queue = self.queues.get(function)
+        return None if queue is None else kept_statistics(queue, count)
 
     def names(self) -> Iterator[bytes]:
         """The name of every function."""

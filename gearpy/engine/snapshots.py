@@ -7,12 +7,14 @@ from typing import Final
 from gearpy.engine.archive import Archive
 from gearpy.engine.course import Course, allowed_attempts
 from gearpy.engine.dispatch import Dispatch
-from gearpy.engine.job import Job
+from gearpy.engine.job import COMPLETED, DEAD, FAILED, Job
 from gearpy.engine.life import Life, snapshot
 from gearpy.engine.queue import FunctionQueue
 from gearpy.engine.statistics import (
     EngineStatistics,
+    Histogram,
     JobStatistics,
+    KeptStatistics,
     QueueFlow,
     QueueSizes,
     QueueStatistics,
@@ -44,7 +46,7 @@ def job_statistics(job: Job, job_retries: int) -> JobStatistics:
         text=life.text,
         created_s=job.created_s,
         since_s=job.since_s,
-        started_s=life.log[-1].started_s if life.log else life.started_s,
+        started_s=_started_s(life),
         due_s=job.due_s,
         expire_s=life.expire_s,
         worker="" if job.worker is None else job.worker.port.name,
@@ -57,6 +59,11 @@ def job_statistics(job: Job, job_retries: int) -> JobStatistics:
         result=b"".join(life.output) if life.output else None,
         log=snapshot(life.log),
     )
+
+
+def _started_s(life: Life) -> float:
+    """When the last attempt began; 0: not known."""
+    return life.log[-1].started_s if life.log else life.started_s
 
 
 def queue_statistics(queue: FunctionQueue) -> QueueStatistics:
@@ -77,6 +84,24 @@ def queue_statistics(queue: FunctionQueue) -> QueueStatistics:
         oldest_queued_s=_oldest_queued_s(queue),
         oldest_dead_s=next(iter(queue.dead)).since_s if queue.dead else None,
         counters=queue.counters.snapshot(),
+    )
+
+
+def kept_statistics(queue: FunctionQueue, count: int) -> KeptStatistics:
+    """What its newest kept jobs and dead letters tell, at most ``count`` of each."""
+    ends = {COMPLETED: 0, FAILED: 0, DEAD: 0}
+    running, whole = Histogram(), Histogram()
+    newest = chain(islice(reversed(queue.kept), count), islice(reversed(queue.dead), count))
+    for job in newest:
+        if job.state not in ends:
+            continue  # it was cancelled, or expired: it did not end by itself
+        ends[job.state] += 1
+        started_s = _started_s(job.life or _NO_LIFE)
+        if started_s:
+            running.add(max(0.0, job.since_s - started_s))
+        whole.add(max(0.0, job.since_s - job.created_s))
+    return KeptStatistics(
+        ends[COMPLETED], ends[FAILED], ends[DEAD], running.snapshot(), whole.snapshot()
     )
 
 

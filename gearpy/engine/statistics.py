@@ -127,6 +127,17 @@ class HistogramStatistics:
     sum_s: float
 
 
+class KeptStatistics(NamedTuple):
+    """What is still known of how a function's jobs ended: of those that are kept, and of dead
+    letters.  ``running`` is how long their last attempts took, ``whole`` from submit to end."""
+
+    completed: int
+    failed: int
+    dead: int
+    running: HistogramStatistics
+    whole: HistogramStatistics
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterStatistics:
     """What a function counted since the server's start.

@@ -317,3 +317,34 @@ def test_a_sweep_takes_the_oldest_in_small_steps_and_stops_at_the_first_young_on
     assert all(kept(engine, young))
     engine.advance(91.0)
     assert not any(kept(engine, young))
+
+
+def test_what_is_kept_tells_how_jobs_ended_also_after_a_restart() -> None:
+    journal = KeptJournal()
+    keeps = Policy(attempts=1, keep_s=1e6)
+    engine = engine_with(keeps, journal)
+    worker = able(engine)
+    for end_s, end in ((10.0, "well"), (20.0, "well"), (30.0, "badly"), (40.0, "not at all")):
+        job = engine.submit(None, b"f", b"", b"")
+        if end == "not at all":
+            engine.cancel(job.handle)
+            continue
+        engine.advance(end_s - 2.0)
+        assert engine.grab(worker.worker) is job
+        engine.advance(end_s)
+        if end == "well":
+            engine.complete(worker.worker, job.handle, b"")
+        else:
+            engine.fail(worker.worker, job.handle)
+    again = engine_with(keeps)
+    again.restore(journal.records())
+    for each in (engine, again):
+        kept = each.functions.kept(b"f", 100)
+        assert kept is not None
+        assert (kept.completed, kept.failed, kept.dead) == (2, 0, 1)
+        assert (sum(kept.running.counts), kept.running.sum_s) == (3, 6.0)
+        assert (sum(kept.whole.counts), kept.whole.sum_s) == (3, 30.0)
+    newest = engine.functions.kept(b"f", 2)
+    assert newest is not None
+    assert (newest.completed, newest.dead) == (1, 1)  # the newest kept one was cancelled
+    assert engine.functions.kept(b"unknown", 1) is None
