@@ -11,9 +11,12 @@ import pytest
 
 from gearpy.broker.broker import Broker
 from gearpy.broker.gate import Work
+from gearpy.engine.callbacks import Ending, Following
 from gearpy.engine.job import Job
+from gearpy.engine.options import FOLLOWS, Options
 from gearpy.engine.queue import FunctionQueue
-from gearpy.engine.records import FunctionChange, Mark
+from gearpy.engine.records import Batch, FunctionChange, Mark
+from gearpy.errors import InvalidArgument
 from gearpy.protocol import packets as p
 from gearpy.testing.simulation.machine import BuildBroker
 from gearpy.version import is_compiled
@@ -220,6 +223,146 @@ def make_doubles(broker: Any) -> None:
     broker.engine.submit = _now_and_then(submit, submit_alone, 7)
 
 
+# ---- what follows
+
+
+def follow_twice(broker: Any) -> None:
+    """Some ends are followed by two jobs."""
+    followups = broker.engine._followups
+    accept = followups._accept
+
+    def accept_twice(following: Following) -> None:
+        accept(following)
+        accept(following)
+
+    followups._accept = _now_and_then(accept, accept_twice, 3)
+
+
+def follow_never(broker: Any) -> None:
+    """Some ends are not followed."""
+    followups = broker.engine._followups
+    followups._accept = _now_and_then(followups._accept, lambda following: None, 3)
+
+
+def follow_later(broker: Any) -> None:
+    """What follows a job is not in the batch of its end, but comes a moment later."""
+    followups = broker.engine._followups
+    ended = followups.ended
+    followups.ended = lambda ending, journalled: ended(ending, False)
+
+
+def follow_restarts_later(broker: Any) -> None:
+    """The same, but only for what ends in a restart."""
+    broker.engine._followups.pay = lambda: None
+
+
+def follow_only_first_ends(broker: Any) -> None:
+    """A dead letter that was run once more is not followed once more."""
+    course = broker.engine._course
+    revive = course.revive
+
+    def revive_and_forget(job: Job) -> None:
+        revive(job)
+        assert job.life is not None
+        job.life.callback = None
+
+    course.revive = revive_and_forget
+
+
+def write_followups_later(broker: Any) -> None:
+    """What follows is written in the batch behind that of the end: seen from outside nothing is
+    wrong, unless a crash comes between the two."""
+    take = broker.gate.take_work
+    late = Batch()
+
+    def take_work() -> Work | None:
+        nonlocal late
+        work: Work | None = take()
+        if work is None or work.batch is None:
+            return work
+        batch, before = work.batch, late
+        numbers = {put.number for put in batch.puts if FOLLOWS.encode() in put.options}
+        late = Batch(
+            [put for put in batch.puts if put.number in numbers],
+            [change for change in batch.changes if change.number in numbers],
+        )
+        newer = {change.number for change in batch.changes}.union(batch.dones)
+        batch.puts[:] = [
+            *(put for put in before.puts if put.number not in batch.dones),
+            *(put for put in batch.puts if put.number not in numbers),
+        ]
+        batch.changes[:] = [
+            *(change for change in before.changes if change.number not in newer),
+            *(change for change in batch.changes if change.number not in numbers),
+        ]
+        if late.puts:
+            broker.gate._written = True  # there is another batch
+        return work
+
+    broker.gate.take_work = take_work
+
+
+def write_ends_later(broker: Any) -> None:
+    """The other way round: the end of a job is written behind what follows it."""
+    take = broker.gate.take_work
+    late: list[int] = []
+
+    def take_work() -> Work | None:
+        work: Work | None = take()
+        if work is not None and work.batch is not None:
+            batch = work.batch
+            batch.dones[:], late[:] = late[:], batch.dones[:]
+            if late:
+                broker.gate._written = True
+        return work
+
+    broker.gate.take_work = take_work
+
+
+def follow_without_limits(broker: Any) -> None:
+    """A job with a callback is taken while the disk is full."""
+    engine = broker.engine
+    submit = engine.submit
+
+    def submit_anyway(*arguments: Any) -> Any:
+        full, engine.journal_full = engine.journal_full, False
+        job = submit(*arguments)
+        engine.journal_full = full
+        return job
+
+    def submit_perhaps(client: Any, *rest: Any) -> Any:
+        has_callback = isinstance(rest[-1], Options) and rest[-1].callback is not None
+        return (submit_anyway if client and has_callback else submit)(client, *rest)
+
+    engine.submit = submit_perhaps
+
+
+def join_with_any_callback(broker: Any) -> None:
+    """Whoever joins a job is not told that what it asked for will never come."""
+    engine = broker.engine
+    submit = engine.submit
+
+    def submit_without(*arguments: Any) -> Any:
+        try:
+            return submit(*arguments)
+        except InvalidArgument:
+            return submit(*arguments[:-1], None)
+
+    engine.submit = submit_without
+
+
+def tell_of_all_attempts(broker: Any) -> None:
+    """A URL is told what earlier attempts gave, too."""
+    followups = broker.engine._followups
+    ended = followups.ended
+
+    def ended_with_more(ending: Ending, journalled: bool) -> None:
+        given = ending.given if ending.job.attempts < 2 else b"once more, " + ending.given
+        ended(ending._replace(given=given), journalled)
+
+    followups.ended = ended_with_more
+
+
 # ---- what leaves
 
 
@@ -294,6 +437,20 @@ SABOTAGES: tuple[Sabotage, ...] = (
     ignore_backoff,
     forget_interest,
     make_doubles,
+    follow_twice,
+    follow_never,
+    follow_later,
+    follow_only_first_ends,
+    follow_without_limits,
+    join_with_any_callback,
+    tell_of_all_attempts,
     end_twice,
     say_nothing_of_warnings,
+)
+
+# Only a crash at the wrong moment shows these, and only of jobs that something follows.
+HASTY_SABOTAGES: tuple[Sabotage, ...] = (
+    follow_restarts_later,
+    write_followups_later,
+    write_ends_later,
 )

@@ -9,7 +9,7 @@ from gearpy.testing.simulation.features import draw_features
 
 from .sabotage import SABOTAGES, Sabotage, gateless, needs_plain_python, sabotaged
 
-SEEDS_MAX = 50
+SEEDS_MAX = 100
 
 
 def test_without_the_gate_nearly_every_world_fails() -> None:

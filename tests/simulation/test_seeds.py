@@ -21,4 +21,5 @@ def test_worlds_are_troubled() -> None:
     outcomes = [simulate(seed) for seed in range(BLOCK)]
     assert sum(outcome.jobs for outcome in outcomes) > 50 * BLOCK
     assert sum(outcome.receipts for outcome in outcomes) > 30 * BLOCK
+    assert sum(outcome.followups for outcome in outcomes) > 3 * BLOCK
     assert sum(outcome.starts for outcome in outcomes) > 2 * BLOCK

@@ -10,7 +10,8 @@ The same seed gives the same story, so what went wrong once can be looked at as 
 
 Read ``world``, then ``machine`` (the server's shell), ``network`` and ``disk``, then the peers
 (``clients``, ``workers``, ``operators``), and what must hold: ``witness`` and the modules that it
-asks (``heard``, ``said``, ``grants``, ``lives``, ``wakeups``, ``recount``, ``restarts``).
+asks (``heard``, ``said``, ``grants``, ``lives``, ``followups``, ``wakeups``, ``recount``,
+``restarts``).
 """
 
 from gearpy.testing.simulation.world import Outcome, World, simulate

@@ -56,8 +56,9 @@ def main(seeds: str, story: bool) -> None:
             click.echo("\n".join(outcome.story.lines()))
         if outcome.broken is None and len(chosen) == 1:
             click.echo(
-                f"seed {seed}: all promises kept: {outcome.jobs} jobs, {outcome.receipts} receipts,"
-                f" {outcome.starts} starts of the server, {outcome.events} events;"
+                f"seed {seed}: all promises kept: {outcome.jobs} jobs, {outcome.followups} of them"
+                f" followed others, {outcome.receipts} receipts, {outcome.starts} starts of the"
+                f" server, {outcome.events} events;"
                 f" story {outcome.story.fingerprint}"
             )
     click.echo(f"{len(chosen) - len(failed)} of {len(chosen)} worlds went well")

@@ -7,8 +7,10 @@ from typing import Final, NoReturn, final
 
 from gearpy.broker.broker import Broker
 from gearpy.broker.session import Session
+from gearpy.engine.callbacks import Callback
 from gearpy.engine.engine import Engine
 from gearpy.engine.job import Job, Key
+from gearpy.engine.options import Labels
 from gearpy.engine.policy import Policy, attempts_max
 from gearpy.priority import Priority
 from gearpy.protocol.packets import RES
@@ -24,6 +26,11 @@ VANISHED: Final = "vanished"  # in a crash, without a broken promise
 PURGED: Final = "purged"
 
 
+def handle_of(number: int) -> bytes:
+    """The handle of the job with this number."""
+    return b"%b:%d" % (HANDLE_PREFIX, number)
+
+
 class Broken(AssertionError):
     """Something that must always hold does not."""
 
@@ -36,7 +43,7 @@ class Paper:
     number: int
     function: bytes
     unique: bytes
-    payload: bytes
+    payload: bytes | None  # None: the server made it itself, and nobody has seen it
     priority: Priority
     key: Key | None  # under which others coalesce with it
     background: bool
@@ -45,6 +52,11 @@ class Paper:
     limit_key: bytes = b""  # of which few may run
     own_policy: Policy | None = None  # from its client
     reducer: bytes = b""
+    labels: Labels = ()
+    callback: Callback | None = None
+    follows: "Debt | None" = None  # the end that it was made for
+    followers: "list[Paper]" = field(default_factory=list)  # what followed its ends
+    given: bytes = b""  # what its last attempt gave
     in_turn: bool = True  # never delayed, requeued or set aside: first in, first out
     watchers: "dict[Seat, int]" = field(default_factory=dict)
     holder: "Seat | None" = None
@@ -71,6 +83,19 @@ class Paper:
     def wanted(self) -> bool:
         """Whether anybody still cares."""
         return self.background or bool(self.watchers)
+
+
+@dataclass(slots=True)
+class Debt:
+    """The end of a job that another one must follow."""
+
+    paper: Paper
+    callback: Callback
+    at_once: bool  # else in a moment
+    ended_s: float
+    attempts: int
+    given: bytes
+    how: str | None  # None: it can't be known any more
 
 
 @dataclass(slots=True)
@@ -141,6 +166,8 @@ class Books:
         self.policies: dict[bytes, list[tuple[int, Policy | None]]] = {}
         self.starts: dict[bytes, list[float]] = {}  # of attempts, for each function
         self.counts: Counter[str] = Counter()  # since the server's start
+        self.owed: list[Debt] = []
+        self.seen = 0  # jobs with lower numbers are known
 
     @property
     def engine(self) -> Engine:
@@ -151,6 +178,16 @@ class Books:
     def now_s(self) -> float:
         """The time as the engine was last told it."""
         return self.broker.engine.now_s
+
+    @property
+    def kept_seq(self) -> int:
+        """Exactly what had happened by then is on the disk, as a crash has shown."""
+        return max(self.durable_seq, self.disk.kept_seq)
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every job has ended, and nothing is to follow any more."""
+        return not (self.unfinished or self.owed)
 
     def happened(self) -> int:
         """One more thing happened; returns its number."""

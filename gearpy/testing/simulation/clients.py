@@ -31,6 +31,7 @@ class Client(Peer):
             "submit": self._submit,
             "submit in the background": self._submit_background,
             "submit with options": self._submit_options,
+            "submit with a callback": self._submit_callback,
             "submit for later": self._submit_epoch,
             "submit with a reducer": self._submit_reduce,
             "ask": self._ask,
@@ -121,12 +122,16 @@ class Client(Peer):
         number = p.SUBMIT_REDUCE_JOB_BACKGROUND if background else p.SUBMIT_REDUCE_JOB
         self._send_job(number, background, function, unique, b"add", b"0", payload)
 
-    def _submit_options(self) -> None:
+    def _submit_callback(self) -> None:
+        self._submit_options(callback=self._callback())
+
+    def _submit_options(self, **asked: object) -> None:
         function, unique, payload = self._job()
         background = self.rng.random() < 0.7
         options: dict[str, object] = {
             "background": background,
             "priority": self.rng.choice(_PRIORITIES),
+            **asked,
         }
         for name, values in _OPTIONS.items():
             if self.rng.random() < 0.2:
@@ -135,6 +140,22 @@ class Client(Peer):
             options["key"] = self.rng.choice(("left", "right"))
         text = json.dumps(options).encode()
         self._send_job(p.SUBMIT_JOB_OPTIONS, background, function, unique, text, payload)
+
+    def _callback(self) -> object:
+        """A URL or a job, which others may ask for, too; now and then something that is none."""
+        function = codec.decoded(self.rng.choice(self.around.features.functions))
+        chance = self.rng.random()
+        if chance < 0.4:
+            return self.rng.choice(_URLS)
+        if chance < 0.6:
+            return {"function": function, "data": "then"}
+        if chance < 0.7:
+            return {"function": function, "data_base64": "AP8A"}
+        if chance < 0.95:
+            return {"function": function, "data": f"after {self.name}-{self._count}"}
+        return self.rng.choice(
+            ("mailto:ann@example.org", {"function": ""}, {"function": function, "callback": "?"})
+        )
 
     def _ask(self) -> None:
         self._asked.append(None)
@@ -183,6 +204,8 @@ _REPLIES: Final = (
     p.OPTION_RES,
     p.CANCEL_RES,
 )
+
+_URLS: Final = ("https://example.org/done", "http://localhost:8080/hook?job=1")
 
 _OPTIONS: Final[dict[str, tuple[object, ...]]] = {
     "delay_s": (0, 0.05, 1.5),

@@ -15,31 +15,33 @@ class Disk:
     def __init__(self, rng: Random, *, loses_writes: bool) -> None:
         self.durable: dict[int, tuple[Put, Change | None]] = {}
         self.ever: set[int] = set()  # the numbers of all jobs that were durable at some time
+        self.kept_seq = 0  # what had happened when the last batch was made that stays
         self.free_bytes = 1 << 30
         self._rng = rng
         self._loses_writes = loses_writes
         self._kept = MemoryStore()
         self._written = MemoryStore()
-        self._unsynced: list[Batch] = []
+        self._unsynced: list[tuple[Batch, int]] = []
 
-    def write(self, batch: Batch) -> None:
-        """Takes a batch; nobody knows yet whether it will stay."""
+    def write(self, batch: Batch, seq: int) -> None:
+        """Takes a batch; nobody knows yet whether it will stay.  ``seq`` is the number of what
+        happened last before it was made."""
         _check_batch(batch)
         self._written.commit(batch)
-        self._unsynced.append(batch)
+        self._unsynced.append((batch, seq))
 
     def sync(self) -> None:
         """What was written stays."""
-        for batch in self._unsynced:
-            self._keep(batch)
+        for batch, seq in self._unsynced:
+            self._keep(batch, seq)
         self._unsynced.clear()
 
     def crash(self) -> str:
         """The power is gone; returns what became of the writes that were not synced."""
         count = len(self._unsynced)
         kept = 0 if self._loses_writes else self._rng.randint(0, count)
-        for batch in self._unsynced[:kept]:
-            self._keep(batch)
+        for batch, seq in self._unsynced[:kept]:
+            self._keep(batch, seq)
         self._unsynced.clear()
         self._written = MemoryStore()
         self._written.commit(_everything(self._kept.load()))
@@ -61,7 +63,8 @@ class Disk:
         """Some payloads, as a store gives them."""
         return self._written.payloads(numbers, bytes_max)
 
-    def _keep(self, batch: Batch) -> None:
+    def _keep(self, batch: Batch, seq: int) -> None:
+        self.kept_seq = seq
         self._kept.commit(batch)
         for put in batch.puts:
             self.durable[put.number] = (put, None)
@@ -75,8 +78,8 @@ class Disk:
 
 @final
 class DiskStore:
-    """The store over a simulated disk.  ``commit`` writes and syncs; whoever wants to see what a
-    crash in between does calls the two halves instead."""
+    """The store over a simulated disk.  A commit has two halves, so that a crash may come in
+    between."""
 
     def __init__(self, disk: Disk, *, syncs: bool = True) -> None:
         self._disk = disk
@@ -85,18 +88,14 @@ class DiskStore:
     def load(self) -> Iterable[Record]:
         return self._disk.load()
 
-    def begin(self, batch: Batch) -> None:
-        """The first half of a commit."""
-        self._disk.write(batch)
+    def begin(self, batch: Batch, seq: int) -> None:
+        """The first half of a commit; ``seq`` is the number of what happened last before it."""
+        self._disk.write(batch, seq)
 
     def finish(self) -> None:
         """The second half of a commit."""
         if self._syncs:
             self._disk.sync()
-
-    def commit(self, batch: Batch) -> None:
-        self.begin(batch)
-        self.finish()
 
     def payloads(self, numbers: Sequence[int], bytes_max: int) -> dict[int, bytes]:
         return self._disk.payloads(numbers, bytes_max)

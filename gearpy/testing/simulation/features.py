@@ -10,12 +10,14 @@ from random import Random
 from typing import Final, Literal, TypeVar
 
 from gearpy.engine.policy import Backoff, Cause, Delays, Exponential, Policy
+from gearpy.errands.orders import HTTP_FUNCTION
 
 T = TypeVar("T")
 
 Durability = Literal["commit", "interval", "none"]
 
 FUNCTIONS: Final = (b"resize", b"mail", b"index-page", b"a b")
+SECRET: Final = "known to all who live in this world"
 _CAUSES: Final[tuple[Cause, ...]] = ("lost", "timeout", "fail", "exception")
 
 
@@ -34,7 +36,8 @@ class Features:
     flood: int  # jobs of one client at the beginning, more than memory is for
     actions: int  # of each client
     busy_s: float  # how long clients send jobs
-    functions: tuple[bytes, ...]
+    functions: tuple[bytes, ...]  # that clients have jobs for
+    callback_secret: str  # empty: no URL is told anything
     clients: int
     workers: int
     policies: dict[bytes, Policy]
@@ -43,6 +46,11 @@ class Features:
     clients_do: dict[str, float] = field(default_factory=dict)  # weights
     workers_do: dict[str, float] = field(default_factory=dict)  # chances
     operators_do: dict[str, float] = field(default_factory=dict)  # rates
+
+    @property
+    def workable(self) -> tuple[bytes, ...]:
+        """The functions that there may be jobs for: clients' own, and the one that tells URLs."""
+        return (*self.functions, HTTP_FUNCTION.encode()) if self.callback_secret else self.functions
 
 
 def described(features: Features) -> str:
@@ -78,6 +86,7 @@ def draw_features(rng: Random) -> Features:
         actions=rng.choice((10, 25, 25, 60)),
         busy_s=rng.choice((2.0, 5.0, 15.0)),
         functions=functions,
+        callback_secret=SECRET if rng.random() < 0.7 else "",
         clients=rng.randint(2, 4),
         workers=rng.randint(2, 5),
         policies=_draw_policies(rng, functions),
@@ -100,6 +109,7 @@ def draw_features(rng: Random) -> Features:
                 rng,
                 {
                     "submit with options": 4.0,
+                    "submit with a callback": 4.0,
                     "submit for later": 1.5,
                     "submit with a reducer": 1.0,
                     "share uniques": 4.0,

@@ -11,8 +11,8 @@ from gearpy.engine.schedule import UtcCalendar, read_due_s, read_minute
 from gearpy.priority import Priority
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
-from gearpy.testing.simulation import grants, lives, operated, wakeups
-from gearpy.testing.simulation.books import HANDLE_PREFIX, Books, Paper, Request, Seat
+from gearpy.testing.simulation import followups, grants, lives, operated, wakeups
+from gearpy.testing.simulation.books import Books, Paper, Request, Seat, handle_of
 from gearpy.testing.simulation.story import shown
 
 Act = Callable[[], None]
@@ -44,6 +44,10 @@ def _submit(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
     options = Options()
     due_s, reducer = 0.0, b""
     if number == p.SUBMIT_JOB_OPTIONS:
+        why = followups.objection(books, function, unique, payload, fields[2])
+        if why:
+            _check_refused(books, seat, why, act)
+            return
         options = read_options(fields[2])
         priority, background = options.priority, options.background
         due_s = options.due_s or 0.0
@@ -67,16 +71,17 @@ def _submit(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
         act()
         paper = None
         if books.engine.next_number > before:
-            handle = b"%b:%d" % (HANDLE_PREFIX, before)
+            handle = handle_of(before)
             paper = Paper(
                 handle, before, function, unique, payload, priority, key, background, due_s, 0.0
             )
             paper.reducer = reducer
-            _plan(books, paper, options)
+            lives.planned(books, paper, options)
             _check_admission(books, paper, size)
             _take(books, seat, paper)
         else:
-            _check_refusal(books, function, background, size)
+            journalled = background or options.callback is not None
+            _check_refusal(books, function, journalled, size)
     if joined is not None and books.engine.next_number > before:
         books.broken("coalescing", f"a second unfinished job like {books.name(joined)} was made")
     handle_then = None if paper is None else paper.handle
@@ -106,20 +111,14 @@ def _join(books: Books, seat: Seat, paper: Paper, background: bool, act: Act) ->
     return not books.engine.draining
 
 
-def _plan(books: Books, paper: Paper, options: Options) -> None:
-    now_s = books.now_s
-    paper.own_policy, paper.limit_key = options.policy, options.key
-    policy = books.policy(paper)
-    delay_s = options.delay_s
-    if policy is not None:
-        if delay_s is None and not paper.not_before_s:
-            delay_s = policy.delay_s
-        if policy.expires_s:
-            paper.expire_s = now_s + policy.expires_s
-    if delay_s:
-        paper.not_before_s = max(paper.not_before_s, now_s + delay_s)
-    paper.in_turn = paper.not_before_s <= now_s and not paper.limit_key
-    paper.allowed = books.allowed(paper)
+def _check_refused(books: Books, seat: Seat, why: str, act: Act) -> None:
+    """A submit that must change nothing."""
+    before = books.engine.next_number
+    act()
+    if books.engine.next_number > before:
+        books.broken("books", f"a job of {seat.name} was taken although {why}")
+    books.story.tell(seat.name, f"submits in vain: {why}")
+    seat.requests.append(Request("submit", books.happened()))
 
 
 def _take(books: Books, seat: Seat, paper: Paper) -> None:
@@ -148,18 +147,19 @@ def _check_admission(books: Books, paper: Paper, size: int) -> None:
         books.broken("limits", f"{name} although its function had {size} jobs")
     if paper.function in books.draining:
         books.broken("limits", f"{name} although its function is draining")
-    if books.engine.journal_full and paper.background:
+    # What follows a job is journalled, also if the job is not.
+    if books.engine.journal_full and (paper.background or paper.callback is not None):
         books.broken("limits", f"{name} although the disk is full")
 
 
-def _check_refusal(books: Books, function: bytes, background: bool, size: int) -> None:
+def _check_refusal(books: Books, function: bytes, journalled: bool, size: int) -> None:
     policy = books.engine.functions.policies.of(function)
     full = policy is not None and policy.max_queue and size >= policy.max_queue
     if not (
         books.engine.draining
         or full
         or function in books.draining
-        or (background and books.engine.journal_full)
+        or (journalled and books.engine.journal_full)
     ):
         books.broken("books", f"a job for {shown(function)} was refused without a reason")
 
@@ -243,6 +243,8 @@ def _report(books: Books, seat: Seat, number: int, fields: list[bytes], act: Act
     act()
     if paper is None:
         return
+    if number == p.WORK_DATA:
+        paper.given += fields[1]
     for watcher, copies in paper.watchers.items():
         if number == p.WORK_PROGRESS and not watcher.extended:
             watcher.expect(paper.handle, p.WORK_STATUS, b"\0".join(fields[1:3]), copies)

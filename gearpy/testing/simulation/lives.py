@@ -15,14 +15,33 @@ from gearpy.engine.job import (
     Job,
     JobState,
 )
+from gearpy.engine.options import Options
 from gearpy.engine.policy import Cause, Policy, decide
 from gearpy.engine.rules import may_retry
 from gearpy.protocol import packets as p
-from gearpy.testing.simulation.books import PURGED, Books, Paper
+from gearpy.testing.simulation.books import PURGED, Books, Debt, Paper
 
 _ENDS: Final = frozenset((FAILED, DEAD, CANCELLED))
 _FORGOTTEN: Final = frozenset((FAILED, CANCELLED, EXPIRED))  # unless they are kept
 _SLACK_S: Final = 1e-6  # of times that were computed on two ways
+
+
+def planned(books: Books, paper: Paper, options: Options) -> None:
+    """A job was taken: what it was asked for, and what its function's policy says of it."""
+    now_s = books.now_s
+    paper.own_policy, paper.limit_key = options.policy, options.key
+    paper.labels, paper.callback = options.labels, options.callback
+    policy = books.policy(paper)
+    delay_s = options.delay_s
+    if policy is not None:
+        if delay_s is None and not paper.not_before_s:
+            delay_s = policy.delay_s
+        if policy.expires_s:
+            paper.expire_s = now_s + policy.expires_s
+    if delay_s:
+        paper.not_before_s = max(paper.not_before_s, now_s + delay_s)
+    paper.in_turn = paper.not_before_s <= now_s and not paper.limit_key
+    paper.allowed = books.allowed(paper)
 
 
 def attempt_over(
@@ -53,6 +72,8 @@ def attempt_over(
         books.broken(
             "limits", f"{name} is {state} after {cause}, but should be {' or '.join(follows)}"
         )
+    if expected not in _ENDS:
+        paper.given = b""  # it was to be tried again, even where there was no time left for that
     if expected in (QUEUED, RETRYING):
         assert job is not None, "it was compared with its state"
         low_s, high_s = follows[expected]
@@ -153,10 +174,23 @@ def ended(books: Books, paper: Paper, how: JobState, number: int, data: bytes = 
     books.counts[how] += 1
     books.story.tell("job", f"{name} is {how}")
     books.end(paper, how)
+    if paper.callback is not None:
+        # What is in memory only may be followed later, but a server that stops has no later.
+        journalled = paper.background or (job is not None and not paper.in_memory)
+        owe(books, paper, how, at_once=journalled or books.engine.draining)
+
+
+def owe(books: Books, paper: Paper, how: JobState | None, *, at_once: bool) -> None:
+    """A job with a callback ended: another one must follow."""
+    assert paper.callback is not None, "else nothing follows"
+    books.owed.append(
+        Debt(paper, paper.callback, at_once, books.now_s, paper.attempts, paper.given, how)
+    )
 
 
 def completed(books: Books, paper: Paper, result: bytes) -> None:
     """The holder of a job sent its result."""
+    paper.given += result
     ended(books, paper, COMPLETED, p.WORK_COMPLETE, result)
 
 
@@ -184,6 +218,7 @@ def revived(books: Books, paper: Paper) -> None:
     paper.wait_seq = books.seq
     paper.attempts = paper.losses = paper.crashes = paper.told = 0
     paper.limited = True
+    paper.given = b""
     paper.not_before_s = 0.0
     if paper.expire_s <= books.now_s:
         paper.expire_s = 0.0

@@ -10,6 +10,7 @@ from random import Random
 from typing import Final, final
 
 from gearpy.broker.broker import Broker, Limits
+from gearpy.broker.callbacks import SignedCaller
 from gearpy.broker.gate import Work
 from gearpy.engine.policy_book import PolicyBook
 from gearpy.engine.rules import Rules
@@ -49,6 +50,7 @@ class Machine:
         self.disk = disk
         self.starts = 0
         self.fails_next = False  # the next commit fails
+        self.crashes_next = False  # behind the next commit, before anybody hears of that
         self.slowness = 1.0  # of the disk
         self.broker: Broker | None = None
         self._features = features
@@ -106,6 +108,7 @@ class Machine:
             policies=PolicyBook(features.policies),
             draw=self.rng.random,
             budget_bytes=features.budget_bytes,
+            caller=SignedCaller(features.callback_secret),
         )
         broker.gate.limit_bytes = features.budget_bytes  # tiny, so that it shows
         self._story.tell("server", "starts")
@@ -126,8 +129,12 @@ class Machine:
         if self.broker is None or self._over:
             return
         self._story.tell("server", "stops")
-        self.broker.drain()
+        self._drain(self.broker)
         self._later(self.rng.random(), self._stop_now)
+
+    def _drain(self, broker: Broker) -> None:
+        broker.drain()
+        self.witness.drained()
 
     def _stop_now(self) -> None:
         assert self.broker is not None, "it was not crashed meanwhile"
@@ -234,13 +241,19 @@ class Machine:
     def _begin(self, work: Work) -> None:
         self._doing, self._doing_seq = work, self.witness.books.seq
         if work.batch is not None:
-            self._store.begin(work.batch)
+            self._store.begin(work.batch, self._doing_seq)
 
     def _committed(self, work: Work) -> None:
         if self._doing is not work:
             return  # the server stopped, and finished it on its way
         if self.fails_next and work.batch is not None:
             self._fail()
+            return
+        if self.crashes_next and work.batch is not None:
+            self.crashes_next = False
+            self._store.finish()
+            self.witness.committed(self._doing_seq)
+            self.crash()
             return
         self._finish(work)
         if self._features.durability == "interval":
@@ -264,12 +277,13 @@ class Machine:
 
     def _fail(self) -> None:
         """A commit failed: the server stops, and nothing that waits for it leaves any more."""
-        assert self.broker is not None, "it lasts"
+        broker = self.broker
+        assert broker is not None, "it lasts"
         self.fails_next = False
         self._over = True
         self.disk.forget_unsynced()
         self._story.tell("server", "can't commit, and stops")
-        self.broker.drain()
+        self._drain(broker)
         self._later(0.005 * self.rng.random(), lambda: self._go_down("is down"))
 
     def _go_on(self) -> None:

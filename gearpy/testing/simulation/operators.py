@@ -55,11 +55,15 @@ class Operator(Peer):
         """Ends what would keep jobs from running for ever."""
         self._ask("resume", function=_EVERYTHING)
 
+    def retry_dead_letters(self) -> None:
+        """Has them run once more: whatever was wrong with their workers is over."""
+        self._ask("retry", function=_EVERYTHING)
+
     def _ask(self, verb: str, **fields: object) -> None:
         self.send(codec.request(p.OPERATE, codec.packed({"do": verb, **fields})))
 
     def _function(self) -> str:
-        return codec.decoded(self.rng.choice(self.around.features.functions))
+        return codec.decoded(self.rng.choice(self.around.features.workable))
 
     def _some(self) -> str:
         return self.rng.choice((self._function(), self._function(), _EVERYTHING))

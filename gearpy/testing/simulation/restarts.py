@@ -13,6 +13,7 @@ from gearpy.engine.job import (
     UNFINISHED,
     Job,
 )
+from gearpy.testing.simulation import followups
 from gearpy.testing.simulation.books import PURGED, VANISHED, Books, Paper
 from gearpy.testing.simulation.story import shown
 
@@ -25,6 +26,7 @@ def died(books: Books) -> None:
     for seat in books.seats:
         seat.open = False
     books.seats.clear()
+    books.owed.clear()  # what was in memory only is gone, and what was to follow it
     for paper in books.papers.values():
         paper.interrupted = paper.holder is not None
         paper.holder = None
@@ -41,10 +43,10 @@ def started(books: Books, refused: list[str]) -> None:
     _check_disk(books)
     _count_last_attempts(books)
     for paper in list(books.papers.values()):
-        _compare(books, paper, books.engine.find(paper.handle))
-    for job in books.engine.jobs():
-        if job.handle not in books.unfinished:
-            books.broken("books", f"{shown(job.handle)} is there, and nobody submitted it")
+        # What the restart itself made may have the handle of a job that was lost.
+        known = paper.number in books.disk.durable
+        _compare(books, paper, books.engine.find(paper.handle) if known else None)
+    followups.started(books)
 
 
 def _check_disk(books: Books) -> None:
@@ -79,14 +81,16 @@ def _compare(books: Books, paper: Paper, job: Job | None) -> None:
         if paper.ended in ("", DEAD):
             _gone(books, paper)
         return
-    if paper.ended and job.state in UNFINISHED and durable_end:
-        books.broken("books", f"{name} is back, although its end was durable: {paper.ended}")
+    if paper.ended and job.state in UNFINISHED and paper.ended_seq <= books.kept_seq:
+        books.broken("books", f"{name} is back, although its end is on the disk: {paper.ended}")
     if paper.ended in (PURGED, VANISHED) and durable_end:
         books.broken("books", f"{name} is back after a restart, and was {paper.ended}")
     same = (job.queue.name, job.unique, job.priority, job.background)
     if same != (paper.function, paper.unique, paper.priority, True):
         books.broken("no loss", f"{name} is another job after a restart: {same!r}")
-    if job.payload is not None and job.payload != paper.payload:
+    if job.payload is not None:
+        followups.check_payload(books, paper, job.payload)
+    if job.payload not in (None, paper.payload):
         books.broken("no loss", f"{name} has another payload after a restart")
     if job.state in UNFINISHED:
         _waits(books, paper, job)
@@ -165,6 +169,7 @@ def _waits(books: Books, paper: Paper, job: Job) -> None:
     paper.attempts, paper.losses = job.attempts, job.losses
     paper.crashes = 0 if job.life is None else job.life.crashes
     paper.background = True
+    paper.given = b""
     if _ran(books, paper):
         paper.allowed = books.allowed(paper)
     if paper.ended:

@@ -6,6 +6,7 @@ from typing import Final
 
 from gearpy.protocol import codec
 from gearpy.protocol import packets as p
+from gearpy.testing.simulation import followups
 from gearpy.testing.simulation.books import Books, Paper, Request, Seat
 from gearpy.testing.simulation.story import shown
 
@@ -101,6 +102,7 @@ def _assigned(books: Books, seat: Seat, number: int, fields: list[bytes]) -> Non
     paper = books.papers[handle]
     if request.revivals == paper.revivals:
         paper.told += 1
+    followups.check_payload(books, paper, fields[-1])
     if (fields[1], fields[-1]) != (paper.function, paper.payload):
         books.broken("books", f"{books.name(paper)} travels with {shown(fields[-1])}")
     if number != p.JOB_ASSIGN and fields[2] != paper.unique:

@@ -7,7 +7,15 @@ from gearpy.broker.broker import Broker
 from gearpy.broker.ports import Peer
 from gearpy.broker.session import Session
 from gearpy.errors import PeerError
-from gearpy.testing.simulation import heard, lives, recount, restarts, said, wakeups
+from gearpy.testing.simulation import (
+    followups,
+    heard,
+    lives,
+    recount,
+    restarts,
+    said,
+    wakeups,
+)
 from gearpy.testing.simulation.books import Books, Seat
 from gearpy.testing.simulation.disk import Disk
 from gearpy.testing.simulation.features import Features
@@ -44,6 +52,11 @@ class Witness:
         """The server is gone."""
         restarts.died(self.books)
 
+    def drained(self) -> None:
+        """The server was told that it will stop."""
+        followups.settled(self.books)
+        followups.check_drained(self.books)
+
     def committed(self, seq: int) -> None:
         """Everything that had happened by then is on the disk."""
         if self.books.features.durability != "none":
@@ -52,11 +65,13 @@ class Witness:
     def time_passed(self) -> None:
         """The engine was told the time."""
         lives.time_passed(self.books)
+        followups.settled(self.books)
 
     def turn_over(self) -> None:
         """A turn is over: all that was to be written was written."""
         books = self.books
         lives.check_states(books)
+        followups.check_moment(books)
         wakeups.check_wakeups(books)
         idle = not self._machine.busy and not books.broker.gate.pending
         for seat in books.seats:
@@ -84,6 +99,7 @@ class Witness:
     def hear(self, seat: Seat, number: int, body: bytes, act: Callable[[], None]) -> None:
         """The server is told a packet when ``act`` is called."""
         heard.hear(self.books, seat, number, body, act)
+        followups.settled(self.books)
 
     def says(self, seat: Seat, data: bytes) -> None:
         """These bytes leave the server."""
@@ -102,6 +118,7 @@ class Witness:
         for paper in list(books.unfinished.values()):
             if paper.watchers.pop(seat, 0) and not paper.wanted and paper.holder is None:
                 lives.abandoned(books, paper)
+        followups.settled(books)
 
     # ---- what the broker tells the program around it
 

@@ -43,7 +43,7 @@ class Worker(Peer):
         if self._extended:
             self.send(codec.request(p.OPTION_REQ, b"gearpy"))
             self._say_how_it_is()
-        functions = self.around.features.functions
+        functions = self.around.features.workable
         count = len(functions) if self.around.calm else rng.randint(1, len(functions))
         self._functions = rng.sample(functions, count)
         for function in self._functions:

@@ -38,6 +38,7 @@ class Outcome:
     starts: int  # of the server
     jobs: int
     receipts: int  # that were delivered
+    followups: int  # jobs that followed others
 
 
 @final
@@ -80,6 +81,7 @@ class World:
             self.machine.starts,
             len(self.witness.books.papers),
             sum(len(client.receipts) for client in self.clients),
+            sum(paper.follows is not None for paper in self.witness.books.papers.values()),
         )
 
     # ---- trouble
@@ -116,7 +118,11 @@ class World:
         self.clock.after(self._rng.expovariate(rate), again)
 
     def _crash(self) -> None:
-        if self._rng.random() < 0.8:
+        chance = self._rng.random()
+        if chance < 0.3:
+            # What had to be in one batch is on the disk, and nothing of the next one is.
+            self.machine.crashes_next = True
+        elif chance < 0.8:
             # Between any two events: also between what a turn hears and what it writes.
             self.clock.after_events(self._rng.randint(0, 20), self._crash_now)
         else:
@@ -151,17 +157,19 @@ class World:
         """Faults stop and workers are healthy: now everything must come to its end."""
         self.story.tell("world", "calm begins")
         self.around.calm = True
-        self.machine.fails_next = False
+        self.machine.fails_next = self.machine.crashes_next = False
         self._disk_is_well()
         self._empty_disk()
         self.clock.run(self.clock.now_s + 5.0)  # a server that is down comes back
         if not self.machine.up:
             raise Broken("liveness: the server did not come back")
         self.operator.end_pauses()
+        if self._rng.random() < 0.5:
+            self.operator.retry_dead_letters()
         for worker in self.workers:
             worker.retire()
         self.workers = [Worker(f"healthy{number + 1}", self.around) for number in range(2)]
-        self.clock.run(self.clock.now_s + CALM_S, lambda: not self.witness.books.unfinished)
+        self.clock.run(self.clock.now_s + CALM_S, lambda: self.witness.books.all_done)
         self.clock.run(self.clock.now_s + _REST_S)
         self._check_end()
 
@@ -170,6 +178,8 @@ class World:
         for paper in books.unfinished.values():
             job = books.job(paper, "no loss")
             raise Broken(f"liveness: {books.name(paper)} is still {job.state} after a long calm")
+        if books.owed:
+            raise Broken(f"one followup: nothing follows {books.name(books.owed[0].paper)}")
         self.witness.recount()
         self._check_receipts()
         self._check_disk()
