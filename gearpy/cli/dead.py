@@ -6,12 +6,13 @@ import click
 
 from gearpy.address import Address
 from gearpy.cli.job_report import attempts, show_job
-from gearpy.cli.operating import PURGE, RETRY, check_state, do_with, listed
+from gearpy.cli.operating import PURGE, RETRY, check_state, do_with, listed_jobs
 from gearpy.cli.options import (
     Selection,
     all_option,
     json_option,
     limit_option,
+    newest_option,
     selection_options,
     server_option,
     yes_option,
@@ -33,13 +34,20 @@ def dead() -> None:
 
 @dead.command("list")
 @selection_options()
+@newest_option
 @limit_option(100, "Show so many at most.")
 @json_option
 @server_option
-def list_dead(selection: Selection, limit: int, as_json: bool, server: Address) -> None:
-    """List dead letters, the oldest first. Their age counts from their death."""
+def list_dead(
+    selection: Selection, newest: bool, limit: int, as_json: bool, server: Address
+) -> None:
+    """List dead letters, the oldest first unless --newest-first says otherwise.
+
+    Their age counts from their death.
+    """
     with Client(str(server)) as client:
-        rows, more, now_s = listed(client, "jobs", "jobs", limit, {"states": [DEAD]} | selection)
+        selection = {"states": [DEAD]} | selection
+        rows, more, now_s = listed_jobs(client, limit, newest, selection)
     if as_json:
         show_json({"jobs": rows, "more": more})
         return

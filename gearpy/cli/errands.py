@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from gearpy.cli.tables import printable
+from gearpy.errands.commands import missing_programs, read_allowed
 from gearpy.errands.worker import BYTES_MAX, Allowance
 from gearpy.errors import GearpyError, InvalidArgument
 
@@ -38,7 +40,8 @@ def allowance_options(command: _Command) -> _Command:
             multiple=True,
             metavar="NAME=ARGV...",
             help="A command that jobs may run under this name, with arguments of their own behind:"
-            ' thumbnail="/srv/shop/thumbnail --width 200". May be repeated.',
+            ' thumbnail="/srv/shop/thumbnail --width 200". Its program must be there. May be'
+            " repeated.",
         ),
         click.option(
             "--allow-host",
@@ -66,3 +69,10 @@ def allowance(
     if hosts and importlib.util.find_spec("httpx") is None:
         raise GearpyError("requests need the package httpx: pip install 'gearpy[http]'")
     return made
+
+
+def check_programs(allowed: Allowance) -> None:
+    """Raises GearpyError if a command can't be run here: a worker that has all its jobs fail is
+    worse than none, for others might do them."""
+    if missing := list(missing_programs(read_allowed(allowed.commands))):
+        raise GearpyError("; ".join(map(printable, missing)))

@@ -16,6 +16,7 @@ from gearpy.cli.tables import (
     show,
     size,
     table,
+    yes_or_no,
 )
 from gearpy.engine.job import DEAD, DELAYED, FINISHED, RETRYING
 from gearpy.protocol.codec import decoded
@@ -118,7 +119,7 @@ def _facts(job: Job, now_s: float) -> list[tuple[str, str]]:
         ("Reason", job.get("reason", "")),
         ("Priority", job["priority"]),
         ("Submitted", _ago(job["created_s"], now_s)),
-        ("Background", "yes" if job["background"] else "no"),
+        ("Background", yes_or_no(job["background"])),
         ("Waited for by", waiting if job["waiting"] else ""),
         ("Due", _ahead(job, "due_s", now_s) if job["state"] in (DELAYED, RETRYING) else ""),
         ("Expires", _ahead(job, "expire_s", now_s) if job["state"] not in _ENDED else ""),
@@ -160,7 +161,7 @@ def _show_log(log: list[dict[str, Any]], now_s: float) -> None:
         took = seconds((now_s if ended_s is None else ended_s) - each["started_s"])
         report.add_row(
             str(each["attempt"]),
-            moment(each["started_s"]),
+            moment(each["started_s"], brief=True),
             took if ended_s is not None else f"{took} by now",
             *([usage(each)] if used else []),
             cell(each["worker"]),

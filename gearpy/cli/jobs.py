@@ -7,13 +7,14 @@ import click
 
 from gearpy.address import Address
 from gearpy.cli.job_report import attempts, content, details, show_job
-from gearpy.cli.operating import CANCEL, PURGE, RETRY, do_with, do_with_many, listed
+from gearpy.cli.operating import CANCEL, PURGE, RETRY, do_with, do_with_many, listed_jobs
 from gearpy.cli.options import (
     Selection,
     all_option,
     duration_option,
     json_option,
     limit_option,
+    newest_option,
     selection_options,
     server_option,
     yes_option,
@@ -28,18 +29,20 @@ _PAYLOAD_CHARACTERS: Final = 80
 
 @click.command()
 @selection_options((*UNFINISHED, *_ENDED))
+@newest_option
 @limit_option(100, "Show so many at most.")
 @json_option
 @server_option
-def jobs(selection: Selection, limit: int, as_json: bool, server: Address) -> None:
+def jobs(selection: Selection, newest: bool, limit: int, as_json: bool, server: Address) -> None:
     """List jobs.
 
     Unless --state says otherwise, these are the unfinished ones, oldest first. Then come those that
-    ended, in the order of their ends, as far as the policy of their function has them kept. The age
-    of a job counts from its submit, that of one that ended from its end.
+    ended, in the order of their ends, as far as the policy of their function has them kept; with
+    --newest-first each of the two is the other way round. The age of a job counts from its submit,
+    that of one that ended from its end.
     """
     with Client(str(server)) as client:
-        rows, more, now_s = listed(client, "jobs", "jobs", limit, selection)
+        rows, more, now_s = listed_jobs(client, limit, newest, selection)
     if as_json:
         show_json({"jobs": rows, "more": more})
         return

@@ -48,6 +48,7 @@ for command in COMMANDS:
 def main() -> None:
     """Runs the command line and exits: 0 if all went well, 1 with a sentence if something failed,
     2 if the usage was wrong, 130 after Ctrl-C."""
+    _open_what_is_closed()
     try:
         code = gearpy.main(prog_name="gearpy", standalone_mode=False)
     except click.ClickException as error:
@@ -61,6 +62,13 @@ def main() -> None:
     except OSError as error:
         code = _output_failed(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_what_is_closed() -> None:
+    """What is closed (``>&-``) would be None here, and its number that of the next socket."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # for as long as it runs
 
 
 def _output_failed(error: OSError) -> int:

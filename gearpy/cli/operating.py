@@ -76,6 +76,15 @@ def listed(client: Client, verb: str, field: str, most: int | None, request: Sel
     return Listing(rows[:most], most is not None and len(rows) > most, now_s)
 
 
+def listed_jobs(client: Client, most: int, newest: bool, selection: Selection) -> Listing:
+    """At most ``most`` of the jobs that are selected."""
+    if not newest:
+        return listed(client, "jobs", "jobs", most, selection)
+    rows, more, now_s = listed(client, "jobs", "jobs", most, selection | {"order": "newest"})
+    # Jobs that come between two slices move others on into the next one.
+    return Listing(list({row["handle"]: row for row in rows}.values()), more, now_s)
+
+
 def do_with(
     deed: Deed,
     handles: Sequence[str],
@@ -150,7 +159,7 @@ def do_with_many(
     if not yes or deed is RETRY:
         most = _count(client, selection, most)
         if most and not yes:
-            _confirm(f"This {deed.does} {counted(most, 'job')}{deed.warning}.")
+            confirm(f"This {deed.does} {counted(most, 'job')}{deed.warning}.")
     with _Progress(deed) as progress:
         for _ in range(deed.passes):
             if not _pass(client, deed, selection, most, progress):
@@ -175,7 +184,7 @@ def _pass(
     return slices > 1 and progress.number > before
 
 
-def _confirm(what: str) -> None:
+def confirm(what: str) -> None:
     """Asks whether to go on.  Raises GearpyError if not, and where nobody can be asked."""
     if sys.stdin is None or not sys.stdin.isatty():
         raise GearpyError(f"{what} Nobody can be asked here whether to go on: say --yes")

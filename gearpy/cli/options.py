@@ -1,13 +1,13 @@
 """Options that several commands share."""
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import click
 
 from gearpy.address import Address, read_address
+from gearpy.durations import read_duration as read_duration  # for those who know it from here
 from gearpy.errors import SettingError
 
 SERVER_VARIABLE: Final = "GEARPY_SERVER"
@@ -17,9 +17,6 @@ Selection = dict[str, Any]  # as the server's requests take it
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw]?)")
-_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_DURATION_S_MAX: Final = 1_000_000_000
 _EVERY_S_MIN: Final = 0.01  # more often would be work for nothing but the server
 
 
@@ -61,6 +58,13 @@ def all_option(command: _Command) -> _Command:
     return click.option("--all", "everything", is_flag=True, help="Every one of them.")(command)
 
 
+def newest_option(command: _Command) -> _Command:
+    """Adds ``--newest-first``, given to the command as ``newest: bool``."""
+    return click.option(
+        "--newest-first", "newest", is_flag=True, help="The newest first, not the oldest."
+    )(command)
+
+
 def limit_option(
     default: int | None, says: str, most: int | None = None
 ) -> Callable[[_Command], _Command]:
@@ -90,21 +94,6 @@ def _read_duration(
         return None if text is None else read_duration(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
-
-
-def read_duration(text: str) -> float:
-    """A number of seconds that is written with or without a unit.
-
-    Raises ValueError with a sentence that says what is wrong.
-
-    >>> [read_duration(text) for text in ("90", "30s", "1.5m", "2h", "7 d", "1w")]
-    [90.0, 30.0, 90.0, 7200.0, 604800.0, 604800.0]
-    """
-    found = _DURATION.fullmatch(text.strip())
-    duration_s = float(found[1]) * _UNITS_S[found[2]] if found else -1.0
-    if not 0 <= duration_s <= _DURATION_S_MAX:
-        raise ValueError(f"{text!r} is no duration; write it like 90, 30s, 5m, 2h or 7d")
-    return duration_s
 
 
 def every_option(command: _Command) -> _Command:
@@ -139,6 +128,7 @@ def selection_options(states: Sequence[str] | None = None) -> _Decorator:
         click.option(
             "--function", metavar="PATTERN", help="Only of this function, or like image.*"
         ),
+        click.option("--unique", metavar="UNIQUE", help="Only with this unique."),
         duration_option("--older-than", "Only those older than 90 (seconds), 30s, 5m, 2h, 7d."),
         duration_option("--younger-than", "Only those younger than that."),
     ]
@@ -156,6 +146,7 @@ def selection_options(states: Sequence[str] | None = None) -> _Decorator:
         @functools.wraps(command)
         def gathered(
             function: str | None,
+            unique: str | None,
             older_than: float | None,
             younger_than: float | None,
             state: tuple[str, ...] = (),
@@ -163,6 +154,7 @@ def selection_options(states: Sequence[str] | None = None) -> _Decorator:
         ) -> None:
             given = {
                 "function": function,
+                "unique": unique,
                 "states": list(state) or None,
                 "older_than_s": older_than,
                 "younger_than_s": younger_than,

@@ -7,10 +7,12 @@ import click
 
 from gearpy.address import Address
 from gearpy.cli.options import json_option, server_option
-from gearpy.cli.tables import cell, facts, printable, show, show_json, table
+from gearpy.cli.tables import cell, facts, note, printable, show, show_json, table
 from gearpy.client.sync import Client
 from gearpy.engine.policy import FIELDS, read_assignments, read_policy
 from gearpy.errors import GearpyError, InvalidArgument
+
+Row = dict[str, Any]  # a policy as the server lists it: function, origin, policy
 
 
 @click.group()
@@ -70,9 +72,11 @@ def set_policy(
     """Set fields of the policy for a function or a PATTERN like image.*
 
     For example: attempts=5 backoff=1,5,30 timeout-s=60; or a backoff that grows, like
-    backoff=exponential,base-s=2,cap-s=60. Other fields stay as they are; a field
-    with nothing behind the sign is removed. What is set counts at once, lasts as long as the
-    server's journal, and hides what the settings file says for the same PATTERN.
+    backoff=exponential,base-s=2,cap-s=60. Other fields stay as they are, those from the settings
+    file, too; a field with nothing behind the sign is removed.
+
+    What is set counts at once, and lasts as long as the server's journal. All that the settings
+    file says for the same PATTERN, now or later, is hidden by it until --unset.
     """
     if unset == bool(assignments):
         raise click.UsageError("give fields like attempts=5, or --unset")
@@ -82,26 +86,57 @@ def set_policy(
     except InvalidArgument as error:
         raise click.UsageError(str(error)) from error
     with Client(str(server)) as client:
-        table = None if unset else _merged(client, function, assigned)
+        before = _row(client, function)
+        table = None if unset else _merged(before, function, assigned)
         answer = client.operate("set-policy", function=function, policy=table)
-    if unset and not answer["changed"]:
-        raise GearpyError(f"no policy was set for {printable(function)}: nothing to take back")
+        if unset and not answer["changed"]:
+            raise GearpyError(f"no policy was set for {printable(function)}: nothing to take back")
+        after = _row(client, function) if unset else None
     if as_json:
         show_json({"function": function, "policy": table})
     elif table is None:
-        click.echo(f"Took back what was set for {printable(function)}.")
+        click.echo(f"Took back what was set for {printable(function)}; {_left(after)}.")
     else:
-        click.echo(f"{printable(function)}: {printable(' '.join(written(table)))}")
+        click.echo(f"{printable(function)}: {_line(table)}")
+    if table is not None and before is not None and before["origin"] == "file":
+        note(_hidden(function, before["policy"], table))
 
 
-def _merged(client: Client, pattern: str, assigned: Mapping[str, Any]) -> dict[str, Any]:
-    """What counts for exactly this pattern now, with the new fields."""
+def _row(client: Client, pattern: str) -> Row | None:
+    """What somebody decided for exactly this pattern.  (What the server decides for its own
+    functions counts besides.)"""
     rows = client.operate("policies")["policies"]
-    fields: dict[str, Any] = {}
-    for row in rows:
-        if row["function"] == pattern:
-            fields |= row["policy"]
-    fields.update(assigned)
+    found = (row for row in rows if row["function"] == pattern and row["origin"] != "own")
+    return next(found, None)
+
+
+def _left(row: Row | None) -> str:
+    """What counts after what was set was taken back."""
+    if row is None:
+        return "nothing else is said for exactly that"
+    return f"the settings file's counts again: {_line(row['policy'])}"
+
+
+def _hidden(pattern: str, file: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    """What becomes of the fields that the settings file has for a pattern once others are set.
+
+    >>> _hidden("f", {"attempts": 3, "keep_s": 60}, {"attempts": 3, "keep_s": 70})[-42:]
+    'Taken over: attempts=3. Hidden: keep-s=60.'
+    """
+    taken = {name: value for name, value in file.items() if table.get(name) == value}
+    hidden = {name: value for name, value in file.items() if name not in taken}
+    words = f"The settings file counts no more for {printable(pattern)}, until --unset."
+    words += f" Taken over: {_line(taken)}." if taken else ""
+    return words + (f" Hidden: {_line(hidden)}." if hidden else "")
+
+
+def _line(table: Mapping[str, Any]) -> str:
+    return printable(" ".join(written(table)))
+
+
+def _merged(row: Row | None, pattern: str, assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """What counts for exactly this pattern now, with the new fields."""
+    fields = {**(row["policy"] if row is not None else {}), **assigned}
     table = {name: value for name, value in fields.items() if value is not None}
     if not table:
         raise GearpyError(

@@ -7,9 +7,9 @@ from typing import Any, Final
 import click
 
 from gearpy.address import Address
-from gearpy.cli.errands import allowance, allowance_options
+from gearpy.cli.errands import allowance, allowance_options, check_programs
 from gearpy.cli.options import server_option
-from gearpy.cli.tables import printable
+from gearpy.cli.tables import note, printable
 from gearpy.client.sync import Client
 from gearpy.errands.orders import NotWell, Output, Response
 from gearpy.errands.worker import Allowance, Errands
@@ -39,15 +39,14 @@ def run(
     The exit code is the command's, or 1 if the request was not answered well.
     """
     allowed = allowance(hosts, commands, max_output, secret)
+    check_programs(allowed)
     with Client(str(server)) as client:
         job = client.operate("job", handle=handle)["job"]
     payload = _payload(job)
     try:
         report = asyncio.run(_perform(allowed, job["function"], payload, handle))
     except NotWell as error:
-        code = _show(error.report)
-        click.echo(f"gearpy run: {printable(str(error))}", err=True)
-        return code
+        return _show(error.report, error.brief)
     except FailJob as error:
         raise GearpyError(printable(str(error))) from None
     return _show(report)
@@ -71,8 +70,31 @@ def _payload(job: dict[str, Any]) -> bytes:
     return read_content("payload", job) or b""
 
 
-def _show(report: Response | Output) -> int:
-    """What it gave, on the streams that it is meant for; the exit code that says how it went."""
+def _show(report: Response | Output, trouble: str = "") -> int:
+    """What it gave, on the streams that it is meant for, and behind that what is to be said of it;
+    the exit code that says how it went."""
+    code = _write(report)
+    said = [trouble] if trouble else []
+    if isinstance(report, Output):
+        for stream, is_cut in (("output", report.stdout_cut), ("error", report.stderr_cut)):
+            if is_cut:
+                said.append(f"its standard {stream} was cut; --max-output lets more of it through")
+    if said and not _ends_a_line(report):
+        note("")
+    for words in said:
+        note(f"gearpy run: {printable(words)}")
+    return code
+
+
+def _ends_a_line(report: Response | Output) -> bool:
+    """Whether what is said next begins a line where people look."""
+    if isinstance(report, Output) and report.stderr:
+        return report.stderr.endswith(b"\n")
+    last = report.body if isinstance(report, Response) else report.stdout
+    return not last or last.endswith(b"\n") or not sys.stdout.isatty()
+
+
+def _write(report: Response | Output) -> int:
     if isinstance(report, Response):
         click.echo(f"{report.status} {printable(report.url)}", err=True)
         sys.stdout.buffer.write(report.body)

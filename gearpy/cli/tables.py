@@ -6,7 +6,7 @@ Names, payloads and errors are strangers' words.  Nothing of them reaches the te
 import json
 import math
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 import click
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gearpy.cli.long_table import LONG, print_long
 from gearpy.protocol.codec import decoded
 
 _WIDE: Final = 100_000  # columns; what is not read on a terminal is not to be broken or cut
@@ -62,10 +63,12 @@ def show(report: Table, nothing: str) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDE)
-    if report.row_count:
+    if not report.row_count:
+        console.print(nothing, markup=False)
+    elif report.row_count <= LONG:
         console.print(report)
     else:
-        console.print(nothing, markup=False)
+        print_long(console, report)
 
 
 def show_json(document: object) -> None:
@@ -79,6 +82,8 @@ def printable(words: str) -> str:
     >>> printable("a\tb\x1b[2J"), printable("größe \u202e"), printable("\udcff")
     ('a\\x09b\\x1b[2J', 'größe \\u202e', '\\xff')
     """
+    if words.isprintable():
+        return words
     return "".join(each if each.isprintable() else _escaped(each) for each in words)
 
 
@@ -123,12 +128,25 @@ def seconds(duration_s: float) -> str:
     return f"{duration_s:.3f} s" if duration_s < 60 else age(duration_s)
 
 
-def moment(time_s: float) -> str:
-    """A time since the epoch on this machine's calendar."""
+def moment(time_s: float, zone: tzinfo | None = None, brief: bool = False) -> str:
+    """A time since the epoch on the calendar of a time zone, this machine's if none is said; with
+    how far it is ahead of UTC, as who reads it may be somewhere else.  ``brief``: without that,
+    where there is little room and other times on the same page have it.
+
+    >>> from zoneinfo import ZoneInfo
+    >>> moment(1e9, ZoneInfo("UTC")), moment(1e9, ZoneInfo("America/St_Johns"))
+    ('2001-09-09 01:46:40+00:00', '2001-09-08 23:16:40-02:30')
+    """
     try:
-        return datetime.fromtimestamp(time_s).strftime("%Y-%m-%d %H:%M:%S")
+        time = datetime.fromtimestamp(time_s, UTC).astimezone(zone)
+        return (time.replace(tzinfo=None) if brief else time).isoformat(" ", "seconds")
     except (ValueError, OverflowError, OSError):
         return f"{time_s:.0f} s after 1970"
+
+
+def yes_or_no(flag: bool) -> str:
+    """The only words for what is or is not so."""
+    return "yes" if flag else "no"
 
 
 def size(size_bytes: int) -> str:

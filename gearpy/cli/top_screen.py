@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gearpy.address import Address
+from gearpy.cli.long_table import LONG
 from gearpy.cli.tables import cell, counted
 from gearpy.cli.top_looks import Function, Look
 from gearpy.cli.top_table import (
@@ -55,7 +56,7 @@ def fitted_table(console: Console, look: Look, order: Order, shown: list[Functio
     for each in shown:
         made.add_row(cell(each.name), *(column.words(each) for column in told))
     # Only a table that is stretched to the terminal's width shrinks those that have a ratio.
-    made.expand = console.measure(made).maximum >= console.size.width
+    made.expand = len(shown) <= LONG and console.measure(made).maximum >= console.size.width
     return made
 
 

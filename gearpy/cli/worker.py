@@ -11,8 +11,9 @@ from typing import Any, Final
 import click
 
 from gearpy.address import Address, read_addresses
-from gearpy.cli.errands import allowance, allowance_options
-from gearpy.cli.options import duration_option, json_option, server_option
+from gearpy.cli.errands import allowance, allowance_options, check_programs
+from gearpy.cli.operating import confirm, listed
+from gearpy.cli.options import duration_option, json_option, server_option, yes_option
 from gearpy.cli.tables import counted, printable, show_json
 from gearpy.client.sync import Client
 from gearpy.errands.worker import TARGET, Allowance
@@ -41,7 +42,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group)
 def worker() -> None:
-    """Run workers, and say how many there are to be.
+    """Run workers, say how many there are to be, and drop one that is stuck.
 
     `gearpy worker shop.tasks:worker --processes 4` is short for `gearpy worker run ...`.
     """
@@ -166,6 +167,7 @@ def run(
         raise GearpyError("--reload needs the package watchfiles: pip install 'gearpy[reload]'")
     allowed = allowance(hosts, commands, max_output, secret)
     _check_errands(target, requests, runs, allowed)
+    check_programs(allowed)
     errands = ",".join(name for name, is_meant in (("http", requests), ("exec", runs)) if is_meant)
     target = target or TARGET
     plan = Plan(
@@ -228,6 +230,45 @@ def scale(number: int | str, group: str, as_json: bool, server: Address) -> None
 def restart(group: str, as_json: bool, server: Address) -> None:
     """Replace all processes of GROUP, each when it has finished its jobs."""
     _command(group, {"restart": True}, as_json, server)
+
+
+@worker.command()
+@click.argument("peer", metavar="WORKER")
+@yes_option
+@json_option
+@server_option
+def drop(peer: str, yes: bool, as_json: bool, server: Address) -> None:
+    """Close the connection of WORKER, and give the jobs that it runs to others at once.
+
+    It is for one that is stuck. Its process goes on, and may connect again. WORKER is as `gearpy
+    workers` shows it: an address like 127.0.0.1:40312, with or without a name before it.
+    """
+    with Client(str(server)) as client:
+        found = _worker(client, peer)
+        if found is None:
+            raise GearpyError(
+                f"no worker {printable(peer)} is connected to {server}; `gearpy workers` shows"
+                " those that are"
+            )
+        jobs = counted(len(found["running"]), "job")
+        if not yes:
+            confirm(
+                f"This drops the worker {printable(found['worker'])}, which runs {jobs}; what it"
+                " runs is given to others."
+            )
+        client.operate("drop-worker", peer=found["peer"])
+    if as_json:
+        show_json({"peer": found["peer"], "running": found["running"]})
+    else:
+        click.echo(f"Dropped the worker {printable(found['worker'])}, which ran {jobs}.")
+
+
+def _worker(client: Client, name: str) -> dict[str, Any] | None:
+    """The worker that is called so: by its address, or else by its name with its address."""
+    workers: list[dict[str, Any]] = listed(client, "workers", "workers", None, {}).rows
+    by_name = {each["worker"]: each for each in workers}
+    by_address = {each["peer"]: each for each in workers}
+    return by_address.get(name) or by_name.get(name)
 
 
 def _command(group: str, command: dict[str, Any], as_json: bool, server: Address) -> None:

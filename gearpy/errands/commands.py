@@ -6,6 +6,7 @@ import ctypes
 import glob
 import os
 import shlex
+import shutil
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -46,6 +47,22 @@ def read_allowed(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return allowed
 
 
+def missing_programs(allowed: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """For each command that can't be started here, because its program is not there or may not be
+    run: a sentence."""
+    for name, (program, *_) in allowed.items():
+        if shutil.which(program) is None:
+            yield f"the command {name!r} can't be run: {_why_not(program)}"
+
+
+def _why_not(program: str) -> str:
+    if os.sep not in program:
+        return f"no program {program!r} is in the PATH"
+    if os.path.isdir(program):
+        return f"{program} is a folder"
+    return f"{program} {'may not be executed' if os.path.exists(program) else 'is not there'}"
+
+
 @final
 class Runner:
     """Runs these commands, and keeps at most so many bytes of what each of them writes."""
@@ -63,8 +80,8 @@ class Runner:
         words = self._allowed.get(command.name)
         if words is None:
             raise BadErrand(
-                f"the command {command.name[:80]!r} is not allowed here; this worker was not given"
-                " an --allow-command of this name"
+                f"the command {command.name[:80]!r} is not allowed here; no --allow-command has"
+                " this name"
             )
         try:
             process, running = await self._start((*words, *command.arguments), handle)
@@ -87,7 +104,8 @@ class Runner:
                 f"{command.name} took longer than {command.timeout_s:g} s, and was stopped", output
             )
         if output.exit_code:
-            raise NotWell(_how_it_ended(command.name, output), output)
+            how = f"{command.name} {how_it_ended(output.exit_code)}"
+            raise NotWell(f"{how}{_complaint(output)}", output, how)
         return output
 
     async def _start(
@@ -214,8 +232,8 @@ def _others(session: int) -> Iterator[int]:
                 yield int(path.split("/")[2])
 
 
-def _how_it_ended(name: str, output: Output) -> str:
-    """For people, with the last thing that it complained about."""
+def _complaint(output: Output) -> str:
+    """The last thing that it complained about, behind how it ended."""
     lines = output.stderr.strip().splitlines()
     told = excerpt(lines[-1]) if lines else ""
-    return f"{name} {how_it_ended(output.exit_code)}{f': {told}' if told else ''}"
+    return f": {told}" if told else ""

@@ -88,8 +88,7 @@ class Hosts:
         named = [each for each in self._patterns if each.names(host, port)]
         if not named:
             raise BadErrand(
-                f"requests to {host}:{port} are not allowed here; this worker was not given an"
-                " --allow-host that names it"
+                f"requests to {host}:{port} are not allowed here; no --allow-host names it"
             )
         try:
             addresses = await self._find(host, port)

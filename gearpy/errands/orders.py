@@ -128,11 +128,13 @@ class Output:
 
 @final
 class NotWell(FailJob):
-    """The errand was done, but did not go well; ``report`` is what it gave nevertheless."""
+    """The errand was done, but did not go well; ``report`` is what it gave nevertheless.  ``brief``
+    is the message for who sees that besides."""
 
-    def __init__(self, message: str, report: Response | Output) -> None:
+    def __init__(self, message: str, report: Response | Output, brief: str = "") -> None:
         super().__init__(message)
         self.report = report
+        self.brief = brief or message
 
 
 def read_request(payload: bytes) -> Request:

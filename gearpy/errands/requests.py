@@ -89,10 +89,9 @@ class Requester:
         except (httpx.HTTPError, OSError) as error:
             raise FailJob(f"{what} failed: {str(error) or type(error).__name__}") from None
         if response.status >= (400 if request.redirects else 300):
+            how = f"{what} was answered with {response.status}"
             told = excerpt(response.body)
-            raise NotWell(
-                f"{what} was answered with {response.status}{f': {told}' if told else ''}", response
-            )
+            raise NotWell(f"{how}{f': {told}' if told else ''}", response, how)
         return response
 
     async def _follow(self, request: Request) -> Response:

@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,7 @@ from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess
 from gearpy.version import VERSION
 from gearpy.worker import Job
-from tests.cli.command import LIMIT_S, OnTerminal, gearpy, printed, rows
+from tests.cli.command import GEARPY, LIMIT_S, OnTerminal, gearpy, printed, rows
 from tests.client.other_servers import LIKE_GEARMAND, scripted
 from tests.server.peer import RawPeer
 from tests.workers import working
@@ -116,6 +118,14 @@ def test_jobs(client: Client, address: str) -> None:
     assert found("--function", "image.*", "--state", "queued", "--state", "running") == [first]
     assert found("--younger-than", "1h", "--state", "delayed") == [second]
     assert done("jobs", "--older-than", "2h", server=address) == "No such jobs.\n"
+    assert found("--newest-first") == [third, second, first]
+    assert answer("jobs", "--newest-first", "--limit", "1", server=address) == {
+        "jobs": client.operate("jobs", function="mail")["jobs"],
+        "more": True,
+    }
+    named = client.submit_background("mail", unique="größe")
+    assert found("--unique", "größe") == [named]
+    assert answer("cancel", "--unique", "größe", "--yes", server=address) == {"count": 1}
     limited = answer("jobs", "--limit", "2", server=address)
     assert ([job["handle"] for job in limited["jobs"]], limited["more"]) == ([first, second], True)
     assert answer("jobs", "--limit", "3", server=address)["more"] is False
@@ -331,6 +341,8 @@ def test_dead_letters(client: Client, server: ServerProcess) -> None:
     assert headings == ["Handle", "Function", "Died", "Attempts", "Reason", "Error"]
     assert [row[:2] for row in letters] == [[each, "photo"] for each in (first, second, third)]
     assert answer("dead", "list", "--older-than", "1d", server=address)["jobs"] == []
+    newest = answer("dead", "list", "--newest-first", "--limit", "2", server=address)["jobs"]
+    assert [row["handle"] for row in newest] == [third, second]
     for command in ("show", "retry", "purge"):
         assert f"job {waiting} is queued, not dead" in (
             gearpy("dead", command, waiting, server=address).stderr.decode()
@@ -415,7 +427,11 @@ def test_policies(tmp_path: Path) -> None:
             ["image.*", "file", "attempts=2", "backoff=1,5"],
         ]
         options = ("attempts=3", "retry-on=timeout,lost", "timeout-s=60")
-        assert done("policy", "set", "image.*", *options, server=address) == (
+        note = (
+            "The settings file counts no more for image.*, until --unset. Taken over: backoff=1,5."
+            " Hidden: attempts=2.\n"
+        )
+        assert done("policy", "set", "image.*", *options, server=address, note=note) == (
             "image.*: attempts=3 retry-on=timeout,lost backoff=1,5 timeout-s=60\n"
         )
         assert answer("policy", "set", "image.a", "attempts=9", server=address) == {
@@ -436,11 +452,86 @@ def test_policies(tmp_path: Path) -> None:
         assert "nothing to take back" in failed("policy", "set", "x", "--unset", server=address)
         document = answer("policy", "show", server=address)
         assert [row["origin"] for row in document["policies"]] == ["own", "own", "set"]
+        assert done("policy", "set", "image.*", "--unset", server=address) == (
+            "Took back what was set for image.*; the settings file's counts again: attempts=2"
+            " backoff=1,5.\n"
+        )
+        done("policy", "set", "f", "attempts=2", server=address)
+        assert done("policy", "set", "f", "--unset", server=address) == (
+            "Took back what was set for f; nothing else is said for exactly that.\n"
+        )
         assert answer("policy", "show", "mail", server=address)["policy"] is None
         assert done("policy", "show", "mail", server=address).startswith("No policy counts for ")
 
 
+def test_what_the_server_decides_itself_is_not_set_with_the_rest(address: str) -> None:
+    assert done("policy", "set", "gearpy.http", "attempts=3", server=address) == (
+        "gearpy.http: attempts=3\n"
+    )
+    assert rows(done("policy", "show", "gearpy.http", server=address)) == [
+        ["attempts", "3"],
+        ["keep-s", "3600"],
+    ]
+
+
+def test_a_worker_is_dropped(client: Client, server: ServerProcess) -> None:
+    address = server.address
+    handle = client.submit_background("f")
+    with RawPeer((server.host, server.port)) as worker:
+        worker.send(p.SET_CLIENT_ID, b"box\xff")
+        worker.send(p.CAN_DO, b"f")
+        worker.send(p.GRAB_JOB)
+        worker.expect(p.JOB_ASSIGN)
+        (found,) = client.operate("workers")["workers"]
+        question = (
+            f"This drops the worker box\\xff ({found['peer']}), which runs 1 job; what it runs is"
+            " given to others."
+        )
+        for name in (found["peer"], found["worker"].encode("utf-8", "surrogateescape")):
+            ran = gearpy("worker", "drop", name, server=address)
+            assert (ran.returncode, ran.stdout) == (1, b"")
+            assert ran.stderr.decode() == (
+                f"gearpy: {question} Nobody can be asked here whether to go on: say --yes\n"
+            )
+        with OnTerminal("worker", "drop", found["peer"], server=address) as terminal:
+            terminal.read_until(f"{question} Go on? [y/N] ")
+            terminal.process.send_signal(signal.SIGINT)
+            assert terminal.end().code == 130
+        assert states(client) == ["running"]
+        with OnTerminal("worker", "drop", found["peer"], server=address) as terminal:
+            terminal.read_until("Go on? [y/N] ")
+            terminal.write("y\n")
+            dialogue = terminal.end()
+        assert (dialogue.code, dialogue.stdout.decode()) == (
+            0,
+            f"Dropped the worker box\\xff ({found['peer']}), which ran 1 job.\n",
+        )
+        worker.expect(p.ERROR)
+    assert client.operate("job", handle=handle)["job"]["state"] == "queued"
+    sentence = "is connected to"
+    for name in (found["peer"], "nobody\x1b"):
+        assert sentence in failed("worker", "drop", name, "--yes", server=address)
+
+
+def test_a_worker_is_dropped_by_a_script(client: Client, server: ServerProcess) -> None:
+    with RawPeer((server.host, server.port)) as worker:
+        worker.send(p.CAN_DO, b"f")
+        worker.round_trip()
+        (found,) = client.operate("workers")["workers"]
+        dropped = answer("worker", "drop", found["peer"], "--yes", server=server.address)
+    assert dropped == {"peer": found["peer"], "running": []}
+
+
 # ---- what can go wrong
+
+
+def test_streams_that_are_closed_are_nobodys(client: Client, address: str) -> None:
+    client.submit_background("f")
+    for command in ("status", "jobs --limit 1", "top --once --every 0.01"):
+        for closed in (">&-", ">&- 2>&- <&-"):
+            line = f"{shlex.join(GEARPY)} {command} --server {address} {closed}"
+            ran = subprocess.run(["sh", "-c", line], capture_output=True, timeout=LIMIT_S)
+            assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from gearpy.client import Client
 from gearpy.errands.orders import Command, Request
 from gearpy.testing.process import ServerProcess
-from tests.cli.command import gearpy, start
+from tests.cli.command import GEARPY, Terminal, gearpy, start
 from tests.errands.receiver import Answer, Receiver, nobody, receiving, silent
 from tests.errands.test_commands import Note
 from tests.waiting import eventually
@@ -90,26 +90,38 @@ def test_a_command_writes_where_it_would_write(console: Console) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "how"),
     [
-        ("echo out; echo no photo >&2; exit 3", 3, "sh ended with exit code 3: no photo"),
-        ("echo out; echo no photo >&2; exit 255", 255, "sh ended with exit code 255: no photo"),
-        ("echo out; echo no photo >&2; kill -9 $$", 137, "sh was ended by SIGKILL: no photo"),
-        ("echo out; echo no photo >&2; kill -TERM $$", 143, "sh was ended by SIGTERM: no photo"),
+        ("echo out; echo no photo >&2; exit 3", 3, "sh ended with exit code 3"),
+        ("echo out; printf 'no photo' >&2; exit 255", 255, "sh ended with exit code 255"),
+        ("echo out; echo no photo >&2; kill -9 $$", 137, "sh was ended by SIGKILL"),
+        ("echo out; echo no photo >&2; kill -TERM $$", 143, "sh was ended by SIGTERM"),
     ],
 )
 def test_its_exit_code_is_the_commands(text: str, code: int, how: str, console: Console) -> None:
+    """How it ended is said on a line of its own, without what it has just written."""
     done = console.run(console.command(text), *SHELL)
     assert done == (code, b"out\n", f"no photo\ngearpy run: {how}\n")
 
 
 def test_what_it_says_of_a_stranger_commands_no_terminal(console: Console) -> None:
-    done = console.run(console.command("printf 'a\\033[2J\\n' >&2; exit 1"), *SHELL)
-    own = done.stderr.removeprefix("a\x1b[2J\n")  # which is the command's
-    assert own == "gearpy run: sh ended with exit code 1: a [2J\n"
+    payload = Command(name="a\x1b[2J", arguments=("exit 1",)).payload()
+    handle = console.client.submit_background("gearpy.exec", payload)
+    done = console.run(handle, "--allow-command", "a\x1b[2J=/bin/sh -c")
+    assert done == (1, b"", "gearpy run: a\\x1b[2J ended with exit code 1\n")
+
+
+def test_what_was_not_ended_with_a_line_is_on_a_terminal(console: Console) -> None:
+    handle = console.command("printf out; exit 3")
+    with Terminal(*GEARPY, "run", handle, *SHELL, "--server", console.address) as terminal:
+        assert terminal.end() == 3
+        assert terminal.shown == "out\r\ngearpy run: sh ended with exit code 3\r\n"
 
 
 def test_its_output_may_be_cut(console: Console) -> None:
+    cut = "gearpy run: its standard {} was cut; --max-output lets more of it through\n"
     done = console.run(console.command("printf 12345; printf abc >&2"), *SHELL, "--max-output", "3")
-    assert done == (0, b"123", "abc")
+    assert done == (0, b"123", "abc\n" + cut.format("output"))
+    done = console.run(console.command("printf 123; printf abcd >&2"), *SHELL, "--max-output", "3")
+    assert done == (0, b"123", "abc\n" + cut.format("error"))
 
 
 def test_one_that_takes_too_long_is_a_sentence(console: Console) -> None:
@@ -148,7 +160,7 @@ def test_a_bad_answer_is_exit_1(console: Console, receiver: Receiver) -> None:
     assert (done.code, done.stdout) == (1, b"no such\nphoto\x1b[2J")
     assert done.stderr == (
         f"404 {receiver.url}/photo?key=s3cret\n"
-        f"gearpy run: GET {receiver.url}/photo was answered with 404: no such photo [2J\n"
+        f"gearpy run: GET {receiver.url}/photo was answered with 404\n"
     )
 
 
@@ -167,7 +179,9 @@ def test_no_answer_is_exit_1(console: Console) -> None:
 def test_nothing_is_allowed_until_it_is_said(console: Console, receiver: Receiver) -> None:
     done = console.run(console.command("echo hello"))
     assert (done.code, done.stdout) == (1, b"")
-    assert "gearpy: the command 'sh' is not allowed here" in done.stderr
+    assert done.stderr == (
+        "gearpy: the command 'sh' is not allowed here; no --allow-command has this name\n"
+    )
     done = console.run(console.command("echo hello"), "--allow-command", "bash=/bin/sh -c")
     assert "the command 'sh' is not allowed here" in done.stderr
     for arguments in ((), SHELL, ("--allow-host", "localhost"), ("--allow-host", "127.0.0.1:1")):

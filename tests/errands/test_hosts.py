@@ -75,8 +75,8 @@ async def test_a_name_that_is_not(pattern: str, host: str, port: int) -> None:
 
 
 async def test_nothing_is_allowed_where_nothing_is_said() -> None:
-    why = "requests to api.invalid:80 are not allowed here; this worker was not given an --allow-h"
-    assert (await refusal([], "api.invalid")).startswith(why)
+    why = "requests to api.invalid:80 are not allowed here; no --allow-host names it"
+    assert await refusal([], "api.invalid") == why
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a..invalid", "." * 300, ".", "\0", " "])

@@ -37,8 +37,6 @@ EXEC = (
     "sh=/bin/sh -c",
     "--allow-command",
     f"python={shlex.quote(sys.executable)} -c",
-    "--allow-command",
-    "nowhere=/nowhere/program",
 )
 
 
@@ -187,7 +185,7 @@ def test_each_attempt_has_a_result_of_its_own(
         ("gearpy.http", b'{"url": "http://a/", "timeout_s": ' + b"9" * 400 + b"}", "it is above 0"),
         ("gearpy.http", b'{"url": "http://127.0.0.1:99999999999999999999/"}', "is no URL"),
         ("gearpy.exec", b'{"command": "rm"}', "the command 'rm' is not allowed here"),
-        ("gearpy.exec", b'{"command": "nowhere"}', "/nowhere/program can't be started"),
+        ("gearpy.exec", b'{"command": "lost"}', "/lost can't be started"),
         ("gearpy.exec", b'{"command": "sh", "arguments": ["\\u0000"]}', "holds a NUL"),
         (
             "gearpy.exec",
@@ -219,8 +217,13 @@ def test_a_command_that_takes_too_long_leaves_what_it_wrote(client_of_shared: Cl
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with a worker, for tests that leave nothing behind."""
+    folder = tmp_path_factory.mktemp("shared")
+    lost = folder / "lost"
+    lost.write_text("#!/nowhere/interpreter\n")
+    lost.chmod(0o755)
+    allowed = (*HTTP, *EXEC, "--allow-command", f"lost={lost}")
     with ServerProcess() as server:
-        with worker(server, tmp_path_factory.mktemp("shared"), *HTTP, *EXEC) as log:
+        with worker(server, folder, *allowed) as log:
             yield server
         assert "Traceback" not in log.read_text()
 
@@ -445,8 +448,9 @@ def test_a_worker_with_the_secret_signs_each_attempt(
     do(calling, "index", lambda job: b"done")
     [call] = jobs(client)
     with worker(calling, tmp_path, *HTTP, "--callback-secret", SECRET) as log:
-        job = ended(client, call["handle"], "retrying", log)
-        eventually(lambda: time.time() >= int(job["created_s"]) + 2, True, log.read_text)
+        ended(client, call["handle"], "retrying", log)
+        signed_s = int(receiver.asked[0].headers["webhook-timestamp"])
+        eventually(lambda: time.time() >= signed_s + 1, True, log.read_text)  # whole seconds
         client.operate("retry", handle=call["handle"])
         ended(client, call["handle"], "completed", log)
         forged = {"webhook-id": "x", "webhook-timestamp": "1", "webhook-signature": "v1,eA=="}
@@ -595,6 +599,25 @@ def test_bad_usage_is_exit_2_and_a_sentence(arguments: list[str], why: str) -> N
     assert told.startswith("Usage: gearpy worker")
     assert why in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("/nowhere/program", "/nowhere/program is not there"),
+        ("./program", "./program is not there"),
+        ("/etc", "/etc is a folder"),
+        ("/dev/null", "/dev/null may not be executed"),
+        ("no-such-program", "no program 'no-such-program' is in the PATH"),
+    ],
+)
+def test_a_command_that_can_not_be_run_here_is_said_at_once(program: str, why: str) -> None:
+    """A worker that started would take its jobs, and fail them all."""
+    allowed = ("--allow-command", "sh=sh -c", "--allow-command", f"x={program} --width 200")
+    for command in (("worker", "--exec", "--processes", "1"), ("run", "H:1")):
+        done = gearpy(*command, *allowed)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.decode() == f"gearpy: the command 'x' can't be run: {why}\n"
 
 
 def test_bytes_that_are_no_text_are_allowed_like_any(tmp_path: Path, server: ServerProcess) -> None:
