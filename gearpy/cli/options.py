@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from gearpy.address import Address, read_address
-from gearpy.durations import read_duration as read_duration  # for those who know it from here
+from gearpy.durations import read_duration
 from gearpy.errors import SettingError
 
 SERVER_VARIABLE: Final = "GEARPY_SERVER"

@@ -1,46 +1,97 @@
-"""What can be done from the page: how it asks first, and which verbs of the operator do it."""
+"""What can be done from the page: how it asks first, which verbs of the operator do it, and what
+it says afterwards."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple, final
 
+from gearpy.durations import read_duration
 from gearpy.engine.job import CANCELLABLE, PURGEABLE, RETRIABLE, WAITING, JobState
-from gearpy.errors import InvalidArgument, PeerError
-from gearpy.web import policy_form, schedule_form
+from gearpy.engine.policy_book import is_pattern
+from gearpy.errors import InvalidArgument
+from gearpy.web import policy_form, schedule_form, slices
 from gearpy.web.desk import Desk, Table
 
 Fields = Sequence[tuple[str, str]]  # of a form, in its order; a name may be there several times
 
 
 class Action(NamedTuple):
-    """The operator's verb, and how it is asked for."""
+    """The operator's verb, how it is asked for, and what is said once it is done.
+
+    Of jobs and functions ``done`` is what was done to them: "{what} was {done}".
+    """
 
     do: str
     question: str
+    yes: str
+    done: str
+    destroys: bool = False
 
 
 ACTIONS: Final[dict[str, Action]] = {
-    "cancel": Action("cancel", "This ends {what}; whoever waits hears that it failed."),
-    "retry": Action("retry", "This runs {what} again, with all attempts anew."),
-    "purge": Action("purge", "This forgets {what} for good."),
-    "pause": Action("pause", "No job of {what} is given out until you resume it."),
-    "drain": Action("drain", "No new job of {what} is taken until you resume it."),
-    "resume": Action("resume", "Jobs of {what} are taken and given out again."),
-    "clear": Action("cancel", "This cancels all jobs of {what} that wait."),
+    "cancel": Action(
+        "cancel",
+        "This ends {what}; whoever waits hears that it failed.",
+        "yes, cancel",
+        "cancelled",
+        destroys=True,
+    ),
+    "retry": Action(
+        "retry",
+        "This runs {what} again, with all attempts anew.",
+        "yes, run again",
+        "queued again",
+    ),
+    "purge": Action(
+        "purge", "This forgets {what} for good.", "yes, forget", "purged", destroys=True
+    ),
+    "pause": Action(
+        "pause", "No job of {what} is given out until you resume it.", "yes, pause it", "paused"
+    ),
+    "drain": Action(
+        "drain", "No new job of {what} is taken until you resume it.", "yes, drain it", "drained"
+    ),
+    "resume": Action(
+        "resume", "Jobs of {what} are taken and given out again.", "yes, resume it", "resumed"
+    ),
+    "clear": Action("cancel", "This cancels {what}.", "yes, cancel", "cancelled", destroys=True),
     "drop-worker": Action(
         "drop-worker",
         "This closes the connection of the worker at {what}; what it holds is given to others.",
+        "yes, drop it",
+        "The worker at {peer} was dropped.",
+        destroys=True,
     ),
-    "run-schedule": Action("run-schedule", "This submits the job of {what} now."),
+    "run-schedule": Action(
+        "run-schedule",
+        "This submits the job of {what} now.",
+        "yes, run it now",
+        "The job {handle} of {name} was submitted.",
+    ),
     "pause-schedule": Action(
-        "pause-schedule", "The schedule {what} fires no more until you resume it."
+        "pause-schedule",
+        "The schedule {what} fires no more until you resume it.",
+        "yes, pause it",
+        "The schedule {name} was paused.",
     ),
     "resume-schedule": Action(
-        "resume-schedule", "The schedule {what} fires from its next tick on."
+        "resume-schedule",
+        "The schedule {what} fires from its next tick on.",
+        "yes, resume it",
+        "The schedule {name} was resumed.",
     ),
-    "set-schedule": Action("set-schedule", "From now on the schedule {what} is: {setting}"),
-    "set-policy": Action("set-policy", "From now on this policy counts for {what}: {setting}"),
+    "set-schedule": Action(
+        "set-schedule",
+        "From now on the schedule {what} is: {setting}",
+        "yes, set it",
+        "The schedule {name}",
+    ),
+    "set-policy": Action(
+        "set-policy",
+        "From now on this policy counts for {what}: {setting}",
+        "yes, set it",
+        "The policy for {function}",
+    ),
 }
 
 _ON_JOBS: Final[dict[str, tuple[JobState, ...]]] = {
@@ -49,6 +100,12 @@ _ON_JOBS: Final[dict[str, tuple[JobState, ...]]] = {
     "purge": PURGEABLE,
 }
 _ON_FUNCTIONS: Final = frozenset({"pause", "drain", "resume"})
+# Of a search, and how they are said.
+AGES: Final = {"older_than_s": "older", "younger_than_s": "younger"}
+
+
+class NothingToDo(Exception):
+    """There is nothing that is meant; the words say so."""
 
 
 def possible(state: str) -> frozenset[str]:
@@ -57,11 +114,11 @@ def possible(state: str) -> frozenset[str]:
 
 
 def seconds(text: str) -> float:
-    """A number of seconds that somebody typed in.  Raises InvalidArgument if it is none."""
+    """A time span that somebody typed in.  Raises InvalidArgument if it is none."""
     try:
-        return float(text)
-    except ValueError:
-        raise InvalidArgument(f"{text!r} is no number of seconds") from None
+        return read_duration(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 @final
@@ -74,7 +131,8 @@ class Wish:
         self.fields = fields
         self._action = ACTIONS[verb]
         self._form = dict(fields)
-        self._handles = [value for name, value in fields if name == "handle"]
+        handles = [value for name, value in fields if name == "handle"]
+        self._handles = handles if verb in _ON_JOBS else []
         if verb in _ON_JOBS and not self._handles and "states" not in self._form:
             raise InvalidArgument("no job is marked")
 
@@ -83,62 +141,112 @@ class Wish:
         """Whether its question has been answered with yes."""
         return self._form.get("confirmed") == "yes"
 
-    def question(self) -> str:
+    @property
+    def typed(self) -> bool:
+        """Whether a form was filled in for it, which may be shown again."""
+        return self.verb == "set-policy" or (self.verb == "set-schedule" and "cron" in self._form)
+
+    @property
+    def to_be_changed(self) -> bool:
+        """Whether its question has been answered with another look at that form."""
+        return self.typed and "change" in self._form
+
+    @property
+    def yes(self) -> str:
+        """The words of the button."""
+        return "yes, take it back" if self._takes_back() else self._action.yes
+
+    @property
+    def destroys(self) -> bool:
+        """Whether a yes by mistake would be a pity."""
+        return self._action.destroys or self._takes_back()
+
+    async def question(self, desk: Desk) -> str:
         """What to ask before it is done.
 
-        Raises InvalidArgument for a setting that is none: it is not worth a question.
+        Raises NothingToDo, and what the operations would raise then: that is not worth a question.
         """
+        self._check(desk)
         setting = "none, but for what the settings say"
         if self._sets and (table := self._setting()) is not None:
             setting = json.dumps(table, ensure_ascii=False)
-        return self._action.question.format(what=self._what(), setting=setting)
+        return self._action.question.format(what=await self._what(desk), setting=setting)
 
-    def _what(self) -> str:
+    def _check(self, desk: Desk) -> None:
+        if self._handles:
+            for handle in self._handles:
+                desk.check(self._action.do, handle=handle)
+        else:
+            desk.check(self._action.do, **(self._meant() if self._is_for_all else self._thing()))
+
+    async def _what(self, desk: Desk) -> str:
         form, handles = self._form, self._handles
         if len(handles) > 1:
-            return f"{len(handles)} jobs"
+            return f"{len(handles):,} jobs"
         if handles:
             return f"the job {handles[0]}"
-        if self.verb not in _ON_JOBS:
-            return form.get("peer", "") or form.get("name", "") or form.get("function", "")
-        what = f"all {form['states']} jobs of {form.get('function', '')}"
+        if self._is_for_jobs:
+            return self._how_many(await slices.count(desk, self._meant()))
+        return form.get("peer", "") or form.get("name", "") or form.get("function", "")
+
+    def _how_many(self, counted: slices.Counted) -> str:
+        form = self._form
+        state = "" if self.verb == "clear" else f"{form['states']} "
+        of_these = f"of {form.get('function', '')}"
         if form.get("unique"):
-            what += f" with the unique {form['unique']}"
-        if form.get("older_than_s"):
-            what += f" that are older than {form['older_than_s']} s"
-        return what
+            of_these += f" with the unique {form['unique']}"
+        ages = [f"{words} than {form[name]}" for name, words in AGES.items() if form.get(name)]
+        if self.verb == "clear":
+            of_these += " that wait"
+        if ages:
+            of_these += f" that are {' and '.join(ages)}"
+        number, is_all = counted
+        if not number and is_all:
+            raise NothingToDo(f"Nothing was done: there are no {state}jobs {of_these}.")
+        if not is_all:
+            return f"all {state}jobs {of_these}: at least {number:,}"
+        if number == 1:
+            return f"the only {state}job {of_these}"
+        return f"all {number:,} {state}jobs {of_these}"
 
-    async def fulfil(self, desk: Desk) -> None:
-        """Has it done.  Raises what the operations raise."""
+    async def fulfil(self, desk: Desk) -> str:
+        """Has it done, and says what was done.  Raises what the operations raise."""
+        do = self._action.do
+        if len(self._handles) > 1:
+            return self._done_to_all(await slices.do_each(desk, do, self._handles))
         if self._handles:
-            await self._do_each(desk)
-        elif self.verb in (*_ON_JOBS, "clear", *_ON_FUNCTIONS):
-            await self._do_slices(desk)
+            await desk.operate(do, handle=self._handles[0])
+            return f"The job {self._handles[0]} was {self._action.done}."
+        if self._is_for_all:
+            return self._done_to_all(await slices.do_all(desk, do, self._meant()))
+        return self._done(await desk.operate(do, **self._thing()))
+
+    def _done_to_all(self, answer: Table) -> str:
+        done, function = self._action.done, self._form.get("function", "")
+        if "functions" in answer and not is_pattern(function.encode("utf-8", "surrogateescape")):
+            sentence = f"The function {function} was {done}."
+        elif "functions" in answer:
+            sentence = f"{_counted(answer['functions'], 'function')} {done}."
         else:
-            await desk.operate(self._action.do, **self._thing())
+            sentence = f"{_counted(answer.get('count', 0), 'job')} {done}."
+        if answer.get("skipped"):
+            sentence += (
+                f" {_counted(answer['skipped'], 'job')} passed over: unfinished ones have the same"
+                " unique."
+            )
+        if "next" in answer:
+            sentence += " There may be more: the server began to stop."
+        return sentence
 
-    async def _do_each(self, desk: Desk) -> None:
-        """Does it to all of these jobs.  Those with which it can't be done are told at the end."""
-        refused = None
-        number = 0
-        for handle in self._handles:
-            try:
-                await desk.operate(self._action.do, handle=handle)
-            except PeerError as error:
-                refused, number = error, number + 1
-        if refused is not None and len(self._handles) > 1:
-            raise InvalidArgument(f"not done with {number} of {len(self._handles)} jobs: {refused}")
-        if refused is not None:
-            raise refused
-
-    async def _do_slices(self, desk: Desk) -> None:
-        """Does it to everything that is meant, a slice at a time."""
-        meant = self._meant()
-        offset: object = 0
-        while offset is not None and not desk.closing.is_set():
-            answer = await desk.operate(self._action.do, **meant, offset=offset)
-            offset = answer["next"]
-            await asyncio.sleep(0)  # others have their turn between two slices
+    def _done(self, answer: Table) -> str:
+        sentence = self._action.done.format(**{**self._form, **answer})
+        if not self._sets:
+            return sentence
+        if not self._takes_back():
+            return f"{sentence} was set."
+        if not answer["changed"]:
+            return f"{sentence} stays as it is: it was not set here."
+        return f"{sentence} was taken back."
 
     def _meant(self) -> Table:
         form = self._form
@@ -147,8 +255,7 @@ class Wish:
             meant["states"] = [*WAITING] if self.verb == "clear" else form["states"].split(",")
             if form.get("unique"):
                 meant["unique"] = form["unique"]
-            if form.get("older_than_s"):
-                meant["older_than_s"] = seconds(form["older_than_s"])
+            meant |= {name: seconds(form[name]) for name in AGES if form.get(name)}
         return meant
 
     def _thing(self) -> Table:
@@ -167,6 +274,17 @@ class Wish:
         return function
 
     @property
+    def _is_for_jobs(self) -> bool:
+        return self.verb in _ON_JOBS or self.verb == "clear"
+
+    @property
+    def _is_for_all(self) -> bool:
+        return self._is_for_jobs or self.verb in _ON_FUNCTIONS
+
+    def _takes_back(self) -> bool:
+        return self._sets and self._setting() is None
+
+    @property
     def _sets(self) -> bool:
         return self.verb in ("set-policy", "set-schedule")
 
@@ -174,3 +292,13 @@ class Wish:
         """The policy or the schedule of the form; None: what was set is to be taken back."""
         form = policy_form if self.verb == "set-policy" else schedule_form
         return form.read(self.fields)
+
+
+def _counted(number: object, what: str) -> str:
+    """
+    >>> [_counted(number, "job") for number in (0, 1, 3001)]
+    ['No job was', '1 job was', '3,001 jobs were']
+    """
+    if number in (0, 1):
+        return f"{number or 'No'} {what} was"
+    return f"{number:,} {what}s were"

@@ -4,26 +4,28 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, final
+from typing import Any, Final, cast, final
 
 from gearpy.broker.broker import Broker, BrokerStatistics
-from gearpy.broker.operations import VERBS
+from gearpy.broker.operations import CHANGES, VERBS
+from gearpy.engine.cron import read_schedule
 from gearpy.engine.job import DATA, EXCEPTION, RUNNING, Job, Outcome, Report
 from gearpy.engine.options import read_options
 from gearpy.engine.peers import Client
 from gearpy.engine.policy import Policy
-from gearpy.engine.policy_book import Origin
-from gearpy.engine.statistics import QueueStatistics
+from gearpy.engine.policy_book import Origin, check_pattern
+from gearpy.engine.statistics import KeptStatistics, QueueStatistics
 from gearpy.errors import InvalidArgument, PayloadTooLarge, PeerError, ShuttingDown
 from gearpy.protocol.codec import decoded, encoded, packed
+from gearpy.server.audit import Audit
 from gearpy.server.turns import Turns
-from gearpy.web.audit import Audit, asker
+from gearpy.web.asker import asker
 from gearpy.web.history import History, Minutes
 from gearpy.web.recent import Recent
 
 Table = dict[str, object]
 
-_ACTIONS: Final = frozenset(name for name, verb in VERBS.items() if verb.writes) | {"tell-workers"}
+_KEPT: Final = 1000  # jobs of a function that are looked at, which takes a millisecond
 _OWN_BYTES: Final = 1024  # of a packet with a payload beside it, at most
 
 
@@ -78,8 +80,8 @@ class ClientGone(Exception):
 class Desk:
     """A broker for those who call it in its own event loop, without a connection of Gearman's."""
 
-    def __init__(self, broker: Broker, turns: Turns, history: History) -> None:
-        self.audit = Audit()
+    def __init__(self, broker: Broker, turns: Turns, history: History, audit: Audit) -> None:
+        self.audit = audit
         self.closing = asyncio.Event()  # nothing that lasts should begin or go on
         self._history = history
         self._broker = broker
@@ -103,6 +105,11 @@ class Desk:
         self._turns.begin()
         return self._engine.functions.get(_name("function", name))
 
+    def names(self) -> list[bytes]:
+        """The name of every function, in the order of first sight."""
+        self._turns.begin()
+        return list(self._engine.functions.names())
+
     def handle(self, number: int) -> str:
         """The handle that has this number."""
         return f"{decoded(self._engine.rules.handle_prefix)}:{number}"
@@ -110,6 +117,10 @@ class Desk:
     def minutes(self, name: str) -> Minutes:
         """The last minutes of a function."""
         return self._history.of(_name("function", name))
+
+    def kept(self, name: str) -> KeptStatistics | None:
+        """What its newest kept jobs and dead letters tell of how they ended."""
+        return self._engine.functions.kept(_name("function", name), _KEPT)
 
     def recent(self, function: QueueStatistics) -> Recent:
         """What a function, which is as it is now, did in the last five minutes."""
@@ -149,15 +160,32 @@ class Desk:
         try:
             answer, ticket = self._broker.operations.perform({"do": do, **fields})
         except PeerError as error:
-            self._note(do, fields, str(error), succeeded=False)
+            self.note(do, fields, str(error), succeeded=False)
             raise
-        self._note(do, fields, packed(answer).decode(), succeeded=True)
+        self.note(do, fields, packed(answer).decode(), succeeded=True)
         await self._durable(ticket)
         return answer
 
-    def _note(self, do: str, fields: Table, outcome: str, *, succeeded: bool) -> None:
-        if do in _ACTIONS:
-            self.audit.add(self.now_s(), asker.get(), do, fields, outcome, succeeded)
+    async def operate_part(self, do: str, **fields: object) -> Table:
+        """The same for a part of what somebody asks for, who has the whole of it noted."""
+        self._turns.begin()
+        answer, ticket = self._broker.operations.perform({"do": do, **fields})
+        await self._durable(ticket)
+        return answer
+
+    def note(self, do: str, fields: Table, outcome: str, *, succeeded: bool) -> None:
+        """Has the audit know that somebody did something, if it changes anything."""
+        if do in CHANGES:
+            self.audit.add(asker.get(), do, fields, outcome, succeeded)
+
+    def check(self, do: str, **fields: object) -> None:
+        """Raises what ``operate`` has to say of these values, as far as they alone tell it."""
+        for name, value in fields.items():
+            VERBS[do].fields[name](name, value)
+        if fields.get("policy") is not None:
+            check_pattern(_name("function", str(fields["function"])))
+        if fields.get("schedule") is not None:
+            read_schedule(cast(Table, fields["schedule"]), self._engine.crontab.ticks)
 
     async def submit(self, order: Order) -> str:
         """Takes a background job and returns its handle.  Raises what ``Engine.submit`` raises."""

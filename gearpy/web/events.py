@@ -34,11 +34,14 @@ class Streams:
         self._desk = desk
         self._open = 0
 
-    def stream(self, event: str, look: Look) -> Response:
+    def stream(self, event: str, look: Look, full: str = "") -> Response:
         """Sends what is seen as events of this name, and ``gone`` at its end.
 
-        Beyond a limit of streams there is no content, which tells a browser not to ask again.
+        Beyond a limit of streams there is no content, which tells a browser not to ask again; or
+        just an event of the name ``full``, for pages that have a word for it, and ask later.
         """
+        if self._open >= _STREAMS_MAX and full:
+            return Response(_event(full, ""), media_type=MEDIA_TYPE, headers=_HEADERS)
         if self._open >= _STREAMS_MAX:
             return Response(status_code=HTTPStatus.NO_CONTENT)
         return StreamingResponse(self._events(event, look), media_type=MEDIA_TYPE, headers=_HEADERS)

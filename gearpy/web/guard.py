@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gearpy.web.audit import asker
+from gearpy.web.asker import asker
 from gearpy.web.problems import problem
 
 _OPEN: Final = frozenset({"/healthz", "/readyz"})  # for those who only ask whether it is well

@@ -1,16 +1,19 @@
 """What each view of the page shows: coroutines that make values for its template."""
 
-from typing import Any, Final, cast, final
+from typing import Any, Final, NamedTuple, cast, final
 from urllib.parse import urlencode
 
 from fastapi import Request
 
 from gearpy.engine.job import DEAD, FINISHED, UNFINISHED
+from gearpy.engine.selection import ORDERS
 from gearpy.engine.statistics import QueueStatistics
 from gearpy.priority import Priority
 from gearpy.web import policy_form, schedule_form, views
-from gearpy.web.actions import possible, seconds
+from gearpy.web.actions import AGES, possible, seconds
 from gearpy.web.desk import Desk, Table
+from gearpy.web.outcomes import KEY
+from gearpy.web.ranking import COLUMNS, NAME, Order, Ranking, read_order
 
 Values = dict[str, Any]
 
@@ -36,33 +39,31 @@ class Looks:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._ranking = Ranking(desk)
 
     async def functions(self, request: Request) -> Values:
-        desk = self._desk
-        pattern = request.query_params.get("function", "")
-        asked = _pattern(pattern)
+        asked = request.query_params.get("function", "")
+        order = read_order(request.query_params.get("sort", ""))
         offset = _offset(request)
-        names = await desk.operate("functions", function=asked, limit=_ROWS, offset=offset)
-        rows = [self._row(str(row["function"])) for row in _rows(names, "functions")]
-        statistics = desk.statistics()
+        part = await self._ranking.part(asked, order, offset, _ROWS)
+        statistics = self._desk.statistics()
         return {
-            "pattern": pattern,
-            "rows": [row for row in rows if row is not None],
+            "pattern": asked,
+            "sort": request.query_params.get("sort", "") if order else "",
+            "heads": {column: _head(request, column, order) for column in COLUMNS},
+            "rows": [row for row in map(self._row, part.names) if row is not None],
             "server": statistics.engine,
             "connections": statistics.sessions,
-            "looked_at": _looked_at(offset, names, len(rows)),
-            **_pages(request, names),
+            **_pages(request, part.next),
         }
 
     def _row(self, name: str) -> Values | None:
         function = self._desk.function(name)
         if function is None:
             return None
-        priorities = zip(Priority, function.queued, strict=True)
         return {
             "name": name,
             "function": function,
-            "priorities": ", ".join(f"{each.name.lower()} {number}" for each, number in priorities),
             "oldest_s": self._oldest_s(function),
             "minutes": self._desk.minutes(name),
             "recent": self._desk.recent(function),
@@ -85,6 +86,7 @@ class Looks:
             "oldest_s": self._oldest_s(function),
             "minutes": self._desk.minutes(name),
             "recent": self._desk.recent(function),
+            "kept": self._desk.kept(name),
             "origin": origin,
             "form": policy_form.filled(said, function.policy),
             "fields": policy_form.FIELDS,
@@ -100,13 +102,14 @@ class Looks:
     async def _jobs(
         self, request: Request, heading: str, states: list[str], dead: bool = False
     ) -> Values:
-        names = ("handle", "function", "unique", "state", "older_than_s")
+        names = ("handle", "function", "unique", "state", "order", *AGES)
         asked = {name: request.query_params.get(name, "").strip() for name in names}
         if asked["handle"]:
             raise Elsewhere(views.path_of("jobs", asked["handle"]))
         wanted: Table = {name: asked[name] for name in ("function", "unique") if asked[name]}
-        if asked["older_than_s"]:
-            wanted["older_than_s"] = seconds(asked["older_than_s"])
+        wanted |= {name: seconds(asked[name]) for name in AGES if asked[name]}
+        if asked["order"]:
+            wanted["order"] = asked["order"]
         offset = _offset(request)
         found = await self._desk.operate(
             "jobs", states=states, limit=_ROWS, offset=offset, **wanted
@@ -117,10 +120,11 @@ class Looks:
             "dead": dead,
             "asked": asked,
             "states": _STATES,
+            "orders": ORDERS,
             "jobs": jobs,
             "now_s": found["now_s"],
             "looked_at": _looked_at(offset, found, len(jobs)),
-            **_pages(request, found),
+            **_pages(request, found["next"]),
         }
 
     async def job(self, request: Request) -> Values:
@@ -137,7 +141,11 @@ class Looks:
 
     async def workers(self, request: Request) -> Values:
         found = await self._desk.operate("workers", limit=_ROWS, offset=_offset(request))
-        return {"workers": found["workers"], "now_s": found["now_s"], **_pages(request, found)}
+        return {
+            "workers": found["workers"],
+            "now_s": found["now_s"],
+            **_pages(request, found["next"]),
+        }
 
     async def schedules(self, request: Request) -> Values:
         found = await self._desk.operate("schedules", limit=_ROWS, offset=_offset(request))
@@ -150,7 +158,7 @@ class Looks:
             "name": name,
             "form": schedule_form.filled(said),
             "fields": schedule_form.FIELDS,
-            **_pages(request, found),
+            **_pages(request, found["next"]),
         }
 
     async def policies(self, request: Request) -> Values:
@@ -165,14 +173,10 @@ class Looks:
         }
 
     async def audit(self, request: Request) -> Values:
-        return {"entries": self._desk.audit.entries()[:_ROWS]}
-
-
-def _pattern(text: str) -> str:
-    """What was typed in, as a pattern: a word stands for all names that hold it."""
-    if not text:
-        return "*"
-    return text if any(sign in text for sign in "*?[") else f"*{text}*"
+        offset = _offset(request)
+        entries = self._desk.audit.entries()
+        follows = offset + _ROWS if len(entries) > offset + _ROWS else None
+        return {"entries": entries[offset : offset + _ROWS], **_pages(request, follows)}
 
 
 def _offset(request: Request) -> int:
@@ -186,15 +190,34 @@ def _rows(table: Table, name: str) -> list[Table]:
     return rows
 
 
-def _pages(request: Request, table: Table) -> Values:
-    """The links to the next rows and to the first ones."""
-    asked = [pair for pair in request.query_params.multi_items() if pair[0] != "offset"]
-    follows = table["next"]
-    here = request.url.path
+def _pages(request: Request, follows: object) -> Values:
+    """The links to the next rows, which begin at an offset, and to the first ones."""
     return {
-        "next": None if follows is None else f"{here}?{urlencode([*asked, ('offset', follows)])}",
-        "first": f"{here}?{urlencode(asked)}" if _offset(request) else None,
+        "next": None if follows is None else _here(request, ("offset", str(follows))),
+        "first": _here(request) if _offset(request) else None,
     }
+
+
+def _here(request: Request, *more: tuple[str, str]) -> str:
+    """The same view at other rows, or in another order."""
+    said = {"offset", KEY, *(name for name, _ in more)}
+    asked = [pair for pair in request.query_params.multi_items() if pair[0] not in said]
+    return f"{request.url.path}?{urlencode([*asked, *more])}"
+
+
+class Head(NamedTuple):
+    """The head of a column: the way to the functions sorted by it, and how it is sorted now."""
+
+    path: str
+    sorted: str  # as aria-sort has it; empty if it is not
+
+
+def _head(request: Request, column: str, order: Order | None) -> Head:
+    if order is None or order.column != column:
+        return Head(_here(request, ("sort", column)), "")
+    path = _here(request, ("sort", column if order.turned else f"-{column}"))
+    rises = (column == NAME) != order.turned
+    return Head(path, "ascending" if rises else "descending")
 
 
 def _looked_at(offset: int, table: Table, rows: int) -> tuple[int, int] | None:

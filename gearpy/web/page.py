@@ -16,11 +16,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from gearpy.errors import PeerError
-from gearpy.web import figures, views
-from gearpy.web.actions import ACTIONS, Wish
+from gearpy.web import figures, policy_form, schedule_form, views
+from gearpy.web.actions import ACTIONS, NothingToDo, Wish
 from gearpy.web.desk import Desk
 from gearpy.web.events import MEDIA_TYPE, Seen, Streams
 from gearpy.web.looks import Elsewhere, Looks, NotHere, Values
+from gearpy.web.outcomes import KEY, Outcomes, with_key, without_key
 from gearpy.web.problems import status_of
 
 View = Callable[[Request], Awaitable[Values]]
@@ -61,6 +62,7 @@ def page(desk: Desk) -> APIRouter:
     ):
         router.add_route(path, shower.handler(f"{template}.html", view), methods=["GET"])
     router.add_route("/do/{verb}", shower.act, methods=["POST"])
+    router.add_route("/do/{verb}", shower.leave, methods=["GET"])
     return router
 
 
@@ -71,6 +73,7 @@ class _Shower:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._streams = Streams(desk)
+        self._outcomes = Outcomes()
         self._templates = _environment()
 
     def handler(self, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
@@ -94,41 +97,65 @@ class _Shower:
         """Asks first; once it is confirmed, does it, and goes back to where it was asked for."""
         sent = (await request.body()).decode("ascii", "replace")
         fields = parse_qsl(sent, keep_blank_values=True, errors="surrogateescape")
-        back = dict(fields).get("back", "/")
-        if not _INSIDE.fullmatch(back):
-            back = "/"
-        verb = str(request.path_params["verb"])
+        verb, back = str(request.path_params["verb"]), _back(request)
+        wish = None
         try:
             if verb not in ACTIONS:
                 raise NotHere(f"nobody can do {verb} here")
             wish = Wish(verb, fields)
+            if wish.to_be_changed:
+                return self._form(request, wish)
             if not wish.confirmed:
-                values = {"wish": wish, "question": wish.question(), "back": back}
+                question = await wish.question(self._desk)
+                values = {"wish": wish, "question": question, "back": back}
                 return self._page(request, "confirm.html", values)
-            await wish.fulfil(self._desk)
+            outcome = await wish.fulfil(self._desk)
+        except NothingToDo as nothing:
+            outcome = str(nothing)
         except (PeerError, NotHere) as error:
+            if wish is not None and wish.typed:
+                return self._form(request, wish, error)
             return self._problem(request, error, back)
-        return RedirectResponse(back, HTTPStatus.SEE_OTHER)
+        key = self._outcomes.keep(outcome, self._desk.now_s())
+        return RedirectResponse(with_key(back, key), HTTPStatus.SEE_OTHER)
+
+    async def leave(self, request: Request) -> Response:
+        """A question that is asked for once more, as by a reload, is not asked: what it was about
+        is not known any more."""
+        return RedirectResponse(_back(request), HTTPStatus.SEE_OTHER)
+
+    def _form(self, request: Request, wish: Wish, error: Exception | None = None) -> Response:
+        """The form of a setting again, with what was typed in."""
+        form = policy_form if wish.verb == "set-policy" else schedule_form
+        values = {
+            "wish": wish,
+            "name": dict(wish.fields).get("name", ""),
+            "detail": "" if error is None else str(error),
+            "form": form.typed(wish.fields),
+            "fields": form.FIELDS,
+            "back": _back(request),
+        }
+        return self._page(request, "again.html", values, _status(error))
 
     def _page(
         self, request: Request, template: str, values: Values, status: int = HTTPStatus.OK
     ) -> Response:
-        values = self._common(request) | values
+        told = self._outcomes.tell(request.query_params.get(KEY, ""), self._desk.now_s())
+        values = self._common(request) | {"told": told} | values
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(_encoded(text), status, headers=_STRICT)
 
     def _common(self, request: Request) -> Values:
-        path = request.url.path
-        query = f"?{request.url.query}" if request.url.query else ""
+        query = without_key(request.url.query)
+        back = request.scope["raw_path"].decode("ascii")
         return {
             "views": _VIEWS,
-            "here": path,
-            "back": path + query,
-            "done": self._desk.audit.just_done(self._desk.now_s()),
+            "here": request.url.path,
+            "back": f"{back}?{query}" if query else back,
         }
 
     def _problem(self, request: Request, error: Exception, back: str = "/") -> Response:
-        status = status_of(error) if isinstance(error, PeerError) else HTTPStatus.NOT_FOUND
+        status = _status(error)
         values = {"title": status.phrase, "detail": str(error), "back": back}
         return self._page(request, "problem.html", self._common(request) | values, status)
 
@@ -142,7 +169,19 @@ class _Shower:
             text = "".join(found.blocks["live"](found.new_context(values))).strip()
             return Seen(_encoded(text).decode())
 
-        return self._streams.stream("live", look)
+        return self._streams.stream("live", look, full="full")
+
+
+def _back(request: Request) -> str:
+    """Where something was asked for: a path of this server, whatever the address says."""
+    back = request.query_params.get("back", "/")
+    return back if _INSIDE.fullmatch(back) else "/"
+
+
+def _status(error: Exception | None) -> HTTPStatus:
+    if error is None:
+        return HTTPStatus.OK
+    return status_of(error) if isinstance(error, PeerError) else HTTPStatus.NOT_FOUND
 
 
 def _encoded(text: str) -> bytes:
@@ -160,11 +199,14 @@ def _environment() -> Environment:
     templates.filters |= {
         "count": views.count,
         "duration": views.duration,
+        "exactly": views.exactly,
         "in_query": views.in_query,
         "instant": views.instant,
         "mean": figures.mean_s,
+        "note": views.worker_note,
         "percent": views.percent,
         "percentile": figures.percentile_s,
+        "priorities": views.priorities,
         "spark": views.spark,
         "success": figures.success_ratio,
     }

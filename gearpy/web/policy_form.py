@@ -119,6 +119,13 @@ def filled(said: Policy | None, counts: Policy | None = None) -> Filled:
     )
 
 
+def typed(fields: Sequence[tuple[str, str]]) -> Filled:
+    """The form as it was sent, be it a policy or not."""
+    form = dict(fields)
+    causes = [value for name, value in fields if name == "retry_on"]
+    return Filled(form, form.get("backoff", ""), causes if form.get("retry") == THESE else None, {})
+
+
 def _words(value: object) -> str:
     match value:
         case list(parts):

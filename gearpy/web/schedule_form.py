@@ -50,6 +50,13 @@ def filled(said: Mapping[str, object] | None = None) -> Filled:
     return Filled(values, encoded is not None, str(said["missed"]), bool(said["overlap"]))
 
 
+def typed(fields: Sequence[tuple[str, str]]) -> Filled:
+    """The form as it was sent, be it a schedule or not."""
+    form = dict(fields)
+    marks = [form.get(name) == "yes" for name in ("encoded", "overlap")]
+    return Filled(form, marks[0], form.get("missed", "once"), marks[1])
+
+
 def read(fields: Sequence[tuple[str, str]]) -> Table | None:
     """The schedule of a form that was sent, as a table; None: what was set is to be taken back.
 

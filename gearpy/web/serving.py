@@ -99,7 +99,7 @@ async def serve_http(around: Server, listening: Sequence[Listener]) -> AsyncIter
     _log_errors()
     lag = LoopLag(around.clock)
     history = History(around.broker.engine)
-    desk = Desk(around.broker, around.turns, history)
+    desk = Desk(around.broker, around.turns, history, around.audit)
     host, _ = read_http_address(settings.http)
     _warn(settings, host)
     app = application(

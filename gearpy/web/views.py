@@ -1,13 +1,16 @@
 """Values as the page shows them."""
 
 import base64
+import glob
 import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
+
+from gearpy.priority import Priority
 
 _SPARK_WIDTH: Final = 120
 _SPARK_HEIGHT: Final = 24
@@ -80,6 +83,43 @@ def in_query(name: str) -> str:
     'a%26b'
     """
     return quote(name, safe="", errors="surrogateescape")
+
+
+def exactly(name: str) -> str:
+    """A pattern that stands for this name alone.
+
+    >>> exactly("image.resize"), exactly("a*")
+    ('image.resize', 'a[*]')
+    """
+    return glob.escape(name)
+
+
+def priorities(numbers: Sequence[int]) -> str:
+    """How many of what priority, critical first; empty where all are normal.
+
+    >>> priorities((0, 2, 1, 0)), priorities((0, 0, 3, 0))
+    ('2 high, 1 normal', '')
+    """
+    parts = [(number, each) for each, number in zip(Priority, numbers, strict=True) if number]
+    if all(each is Priority.NORMAL for _, each in parts):
+        return ""
+    return ", ".join(f"{number:,} {each.name.lower()}" for number, each in parts)
+
+
+def worker_note(state: Mapping[str, Any]) -> str:
+    """What there is to say of a worker process, out of what it said of itself.
+
+    >>> worker_note({"supervisor": True, "group_state": {"running": 1, "wanted": 2, "crashes": 1}})
+    'supervisor, 1 of 2 up, 1 crashed'
+    """
+    notes = [mark for mark in ("supervisor", "stopping") if state.get(mark)]
+    crew = state.get("group_state", {})
+    running, wanted, crashes = (crew.get(name) for name in ("running", "wanted", "crashes"))
+    if isinstance(running, int) and isinstance(wanted, int):
+        notes.append(f"{running:,} of {wanted:,} up")
+        if isinstance(crashes, int) and crashes:
+            notes.append(f"{crashes:,} crashed")
+    return ", ".join(notes)
 
 
 def spark(values: Sequence[int]) -> str:

@@ -17,8 +17,8 @@ import click
 import pytest
 
 from gearpy.cli.main import gearpy as group
-from gearpy.cli.options import read_duration
 from gearpy.client import Client
+from gearpy.durations import read_duration
 from gearpy.errors import ServerError
 from gearpy.protocol import packets as p
 from gearpy.testing.process import ServerProcess

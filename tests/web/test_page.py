@@ -1,15 +1,20 @@
 """The page as it comes over HTTP: what it shows, and what can be done from it."""
 
 import html
+import json
 import re
 import socket
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from gearpy import durations
 from gearpy.client import Client
+from gearpy.protocol.packets import WORKER_STATE
 from gearpy.testing.process import ServerProcess
+from gearpy.web import actions, outcomes, ranking, slices, views
 from gearpy.worker import Job, Worker
 from tests.docstrings import run_examples
 from tests.waiting import eventually
@@ -36,13 +41,28 @@ def fields_of(page: str) -> dict[str, str]:
     return {name: html.unescape(value) for name, value in found}
 
 
-def act(http: httpx.Client, verb: str, **fields: str) -> str:
+def asked_for(http: httpx.Client, verb: str, back: str = "/", **fields: str) -> httpx.Response:
+    """What comes of a button of the page that was pressed."""
+    return http.post(f"/do/{verb}", params={"back": back}, data=fields)
+
+
+def act(http: httpx.Client, verb: str, back: str = "/", **fields: str) -> str:
     """Does something from the page, with the question and the yes; what is shown then."""
-    asked = http.post(f"/do/{verb}", data={"back": "/", **fields})
+    asked = asked_for(http, verb, back, **fields)
     assert "Really?" in text_of(asked)
-    answered = http.post(f"/do/{verb}", data=fields_of(asked.text))
+    action = re.search(r'<form method="post" action="([^"]*)"', asked.text)
+    assert action is not None
+    answered = http.post(html.unescape(action[1]), data=fields_of(asked.text))
     assert answered.status_code == 303, answer_text(answered)
     return text_of(http.get(answered.headers["location"]))
+
+
+def told(http: httpx.Client, answer: httpx.Response) -> str:
+    """What is told where an answer leads to."""
+    assert answer.status_code == 303, answer_text(answer)
+    page = http.get(answer.headers["location"]).text
+    found = re.search(r'<p class="done" role="status">(.*?)</p>', page)
+    return html.unescape(found[1]) if found else ""
 
 
 def answer_text(answer: httpx.Response) -> str:
@@ -94,17 +114,71 @@ def test_functions_are_found_by_word_or_pattern(http: httpx.Client) -> None:
     assert "no functions that match x" in text_of(http.get("/", params={"function": "x"}))
 
 
-def test_many_functions_come_in_pages(http: httpx.Client) -> None:
-    for number in range(120):
-        submitted(http, function=f"f{number:03}")
+def paged(http: httpx.Client, path: str) -> list[str]:
+    """The functions of all pages, from this one on."""
     seen: list[str] = []
-    path: str | None = "/"
-    while path is not None:
-        page = http.get(path).text
-        seen += re.findall(r'href="/functions/(f\d+)"', page)
+    at: str | None = path
+    while at is not None:
+        page = http.get(at).text
+        seen += re.findall(r'href="/functions/([^"]+)"', page)
         more = re.search(r'<a href="([^"]*)" rel="next">', page)
-        path = html.unescape(more[1]) if more else None
-    assert seen == [f"f{number:03}" for number in range(120)]
+        at = html.unescape(more[1]) if more else None
+    return seen
+
+
+def test_many_functions_come_in_pages(http: httpx.Client) -> None:
+    names = [f"f{number:03}" for number in range(120)]
+    for name in names:
+        submitted(http, function=name)
+    assert paged(http, "/") == names
+    assert paged(http, "/?sort=name") == names
+    assert paged(http, "/?sort=-name") == names[::-1]
+    assert paged(http, "/?function=f1*&sort=-name") == names[:99:-1]
+    assert paged(http, "/?function=f042") == ["f042"]
+
+
+def test_functions_are_sorted_by_what_they_have(http: httpx.Client) -> None:
+    for name, jobs, delay_s in (("one", 1, 0), ("three", 3, 0), ("two", 2, 0), ("later", 4, 600)):
+        for _ in range(jobs):
+            submitted(http, function=name, delay_s=delay_s)
+    for sort, order in (
+        ("", ["one", "three", "two", "later"]),
+        ("beauty", ["one", "three", "two", "later"]),
+        ("queued", ["three", "two", "one", "later"]),
+        ("-queued", ["later", "one", "two", "three"]),
+        ("delayed", ["later", "one", "three", "two"]),
+        ("oldest", ["one", "three", "two", "later"]),
+    ):
+        eventually(lambda sort=sort: paged(http, f"/?sort={sort}"), order)  # type: ignore[misc]
+    page = http.get("/?sort=queued&function=*").text
+    assert 'aria-sort="descending"><a href="/?function=%2A&amp;sort=-queued">queued</a>' in page
+    assert '<th><a href="/?function=%2A&amp;sort=name">function</a>' in page
+    assert '<input type="hidden" name="sort" value="queued">' in page
+
+
+def test_the_function_of_just_this_name_is_the_first(http: httpx.Client) -> None:
+    for name in ("mailing", "email", "mail", "mail*"):
+        submitted(http, function=name)
+    for sort in ("", "-name", "queued"):
+        path = f"/?function=mail&sort={sort}"
+        assert paged(http, path)[0] == "mail", sort
+        assert sorted(paged(http, path)) == ["email", "mail", "mail%2A", "mailing"]
+    assert paged(http, "/?function=mail*")[0] == "mail%2A"
+
+
+def test_numbers_lead_to_the_jobs_that_they_count(http: httpx.Client) -> None:
+    for function, priority in (("a*", "high"), ("a*", "low"), ("ab", "normal")):
+        submitted(http, function=function, priority=priority)
+    page = http.get("/").text
+    assert re.search(r'state=queued&amp;function=ab">1</a></td>', page), (
+        "all normal: nothing to tell"
+    )
+    found = re.search(r'<a href="([^"]*state=queued[^"]*)">2</a><small[^>]*>([^<]*)<', page)
+    assert found is not None
+    assert found[2] == "1 high, 1 low"
+    jobs = text_of(http.get(html.unescape(found[1])))
+    assert "a*" in jobs
+    assert " ab " not in jobs
 
 
 def test_a_function_is_shown_whole(web: ServerProcess, http: httpx.Client) -> None:
@@ -125,13 +199,21 @@ def test_jobs_are_found_by_what_is_known_of_them(http: httpx.Client) -> None:
         ({"unique": "u2"}, {second}),
         ({"state": "delayed"}, {second}),
         ({"older_than_s": "3600"}, set()),
+        ({"older_than_s": "2h"}, set()),
+        ({"younger_than_s": "5m"}, {first, second}),
+        ({"older_than_s": "0", "younger_than_s": " 1.5 d "}, {first, second}),
+        ({"younger_than_s": "0"}, set()),
         ({"state": "dead"}, set()),
     ):
         page = http.get("/jobs", params=asked).text
         assert set(re.findall(r'href="/jobs/(H:[^"]+)"', page)) == found, asked
     by_handle = http.get("/jobs", params={"handle": f" {first} "})
     assert by_handle.headers["location"] == f"/jobs/{first}"
-    assert "no number" in text_of(http.get("/jobs", params={"older_than_s": "x"}), 400)
+    for name in ("older_than_s", "younger_than_s"):
+        refused = http.get("/jobs", params={name: "soon"})
+        assert "'soon' is no duration; write it like 90, 30s, 5m, 2h or 7d" in text_of(refused, 400)
+        kept = http.get("/jobs", params={name: "5m"}).text
+        assert re.search(rf'name="{name}" value="5m"', kept), "what was asked for is still there"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +272,39 @@ def test_what_a_function_did_lately_is_shown(web: ServerProcess, http: httpx.Cli
         assert re.search(rf"waited {times}ran {times}success 75\.0 % completed 3 failed 1", part)
 
 
+def test_what_is_kept_tells_its_figures_also_after_a_restart(tmp_path: Path) -> None:
+    def work(job: Job) -> bytes:
+        if job.data == b"bad":
+            raise ValueError
+        return b""
+
+    flags = ("--http", "127.0.0.1:0", "--journal", str(tmp_path / "jobs.db"))
+    with ServerProcess(*flags) as server:
+        with httpx.Client(base_url=server.http_url, timeout=LIMIT_S) as http:
+            submitted(http)
+            assert "Kept jobs" not in http.get("/functions/f").text
+            http.put("/api/functions/f/policy", json={"keep_s": 3600, "attempts": 1})
+            for data in ("good", "good", "bad"):
+                submitted(http, data=data)
+        worker = Worker(server.address)
+        worker.register("f", work)
+        worker.run(burst=True)
+    with ServerProcess(*flags) as server:
+        with httpx.Client(base_url=server.http_url, timeout=LIMIT_S) as http:
+            shown = text_of(http.get("/functions/f"))
+    _, _, part = shown.partition("Kept jobs and dead letters")
+    times = r"(?:[\d.]+ m?s ){3}"
+    expected = rf"ran {times}from submit to end {times}success 75\.0 % completed 3 failed 0 dead 1"
+    assert re.search(expected, part), part
+
+
+def test_the_newest_jobs_come_first_where_that_is_wanted(http: httpx.Client) -> None:
+    handles = [submitted(http) for _ in range(3)]
+    for order, expected in (("", handles), ("newest", handles[::-1])):
+        page = http.get("/jobs", params={"order": order}).text
+        assert re.findall(r'data-row="(H:[^"]*)"', page) == expected
+
+
 @pytest.mark.parametrize(
     ("state", "verbs"),
     [("queued", ["cancel"]), ("delayed", ["cancel", "retry"]), ("dead", ["retry", "purge"])],
@@ -208,7 +323,7 @@ def test_a_job_offers_what_can_be_done_with_it(
         worker.run(burst=True)
     page = http.get(f"/jobs/{handle}").text
     assert f'"state {state}"' in page
-    assert re.findall(r'action="/do/(\w+)"', page) == verbs
+    assert re.findall(r'action="/do/(\w+)\?', page) == verbs
 
 
 def test_a_search_says_that_it_looked_at_so_many_only(
@@ -242,7 +357,7 @@ def test_a_job_that_is_not_there_is_said(shared_http: httpx.Client) -> None:
 def test_a_function_is_paused_and_resumed(http: httpx.Client) -> None:
     submitted(http, function="mail")
     page = act(http, "pause", function="mail", back="/functions/mail")
-    assert "done: pause" in page
+    assert "The function mail was paused." in page
     assert http.get("/api/functions").json()["functions"][0]["paused"]
     assert "paused" in text_of(http.get("/"))
     act(http, "resume", function="mail")
@@ -251,7 +366,7 @@ def test_a_function_is_paused_and_resumed(http: httpx.Client) -> None:
 
 def test_nothing_happens_before_the_yes(http: httpx.Client) -> None:
     handle = submitted(http)
-    asked = http.post("/do/cancel", data={"handle": handle, "back": "/jobs"})
+    asked = asked_for(http, "cancel", "/jobs", handle=handle)
     assert f"the job {handle}" in text_of(asked)
     assert len(http.get("/api/jobs").json()["jobs"]) == 1
     assert "nothing yet" in text_of(http.get("/audit"))
@@ -282,23 +397,25 @@ def test_dead_letters_are_retried_and_purged_one_marked_or_all(
     worker.run(burst=True)
     assert dead() == handles
     act(http, "retry", handle=handles[0])
-    asked = http.post("/do/purge", data={"handle": handles[1:3], "back": "/dead"})
-    assert "2 jobs" in text_of(asked)
+    asked = http.post("/do/purge", data={"handle": handles[1:3]})
+    assert "This forgets 2 jobs for good." in text_of(asked)
     both = [("handle", handle) for handle in handles[1:3]]
     sent = "&".join(f"{name}={quote(value)}" for name, value in [*both, ("confirmed", "yes")])
     form = {"content-type": "application/x-www-form-urlencoded"}
-    assert http.post("/do/purge", content=sent, headers=form).status_code == 303
+    answered = http.post("/do/purge?back=/dead", content=sent, headers=form)
+    assert "2 jobs were purged." in told(http, answered)
     assert dead() == handles[3:]
     act(http, "purge", states="dead", function="g")
     assert dead() == handles[3:4]
-    assert "no job is marked" in text_of(http.post("/do/retry", data={"back": "/dead"}), 400)
+    assert "no job is marked" in text_of(http.post("/do/retry?back=/dead"), 400)
 
 
 def test_all_are_all_that_are_shown_and_never_more(http: httpx.Client) -> None:
     first, second = submitted(http, unique="u1"), submitted(http, unique="u2")
     act(http, "cancel", states="queued", function="*", unique="u1")
     assert [job["handle"] for job in http.get("/api/jobs").json()["jobs"]] == [second]
-    act(http, "cancel", states="queued", function="*", older_than_s="3600")
+    nothing = asked_for(http, "cancel", "/jobs", states="queued", function="*", older_than_s="1h")
+    assert "there are no queued jobs of * that are older than 1h" in told(http, nothing)
     assert [job["handle"] for job in http.get("/api/jobs").json()["jobs"]] == [second]
     for verb in ("pause", "clear"):
         sent = http.post(f"/do/{verb}", data={"confirmed": "yes"})
@@ -362,17 +479,145 @@ def test_what_was_done_and_what_was_not_is_shown(http: httpx.Client) -> None:
     assert re.search(r'cancel {"handle":"[^"]+"} {"count":1}', page)
 
 
+def test_what_is_done_over_the_other_port_is_shown_too(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    with Client(web.address) as client:
+        client.operate("pause", function="f")
+    with socket.create_connection((web.host, web.port), LIMIT_S) as admin:
+        admin.sendall(b"maxqueue g 5\r\n")
+        assert admin.recv(4) == b"OK\r\n"
+    page = text_of(http.get("/audit"))
+    assert re.search(r'127.0.0.1:\d+ maxqueue {"arguments":\["g","5"\]} OK', page)
+    assert re.search(r'pause {"function":"f"} {"functions":\["f"\],"next":null}', page)
+
+
 @pytest.mark.parametrize("back", ["https://evil.example/", "//evil.example", "javascript:x"])
 def test_it_leads_nowhere_else(back: str, http: httpx.Client) -> None:
-    fields = {"function": "f", "back": back, "confirmed": "yes"}
-    assert http.post("/do/pause", data=fields).headers["location"] == "/"
-    assert "evil" not in http.post("/do/pause", data=fields | {"confirmed": ""}).text.replace(
-        f'value="{back}"', ""
-    )
+    done = asked_for(http, "pause", back, function="f", confirmed="yes")
+    assert re.fullmatch(r"/\?told=[\w-]+", done.headers["location"])
+    assert "evil" not in asked_for(http, "pause", back, function="f").text
+    assert http.get("/do/pause", params={"back": back}).headers["location"] == "/"
 
 
 def test_what_nobody_can_do_is_said(shared_http: httpx.Client) -> None:
     assert "nobody can do shutdown" in text_of(shared_http.post("/do/shutdown", data={}), 404)
+
+
+def test_of_many_all_are_told_once_and_noted_once(web: ServerProcess, http: httpx.Client) -> None:
+    with Client(web.address) as client:
+        client.submit_many_background("f", [b""] * 3001)
+    asked = asked_for(http, "cancel", "/jobs", states="queued,delayed", function="*")
+    assert "This ends all 3,001 queued,delayed jobs of *; whoever waits" in text_of(asked)
+    answered = asked_for(http, "cancel", "/jobs", **fields_of(asked.text))
+    assert told(http, answered) == "3,001 jobs were cancelled."
+    rows = re.findall(r"<td>cancel</td>.*</tr>", http.get("/audit").text)
+    assert len(rows) == 1
+    assert "{&#34;count&#34;:3001}" in rows[0]
+
+
+def test_marked_jobs_are_noted_together(http: httpx.Client) -> None:
+    handles = [submitted(http, unique=str(number)) for number in range(3)]
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    both = "&".join(f"handle={quote(handle)}" for handle in handles[:2]) + "&confirmed=yes"
+    answered = http.post("/do/cancel?back=/jobs", content=both, headers=form)
+    assert told(http, answered) == "2 jobs were cancelled."
+    (row,) = re.findall(r"<td>cancel</td>.*</tr>", http.get("/audit").text)
+    assert all(handle in row for handle in handles[:2])
+    assert "{&#34;count&#34;:2}" in row
+
+
+def test_a_question_tells_how_many_wait(http: httpx.Client) -> None:
+    submitted(http)
+    assert "This cancels the only job of f that wait" in text_of(
+        asked_for(http, "clear", function="f")
+    )
+    submitted(http, delay_s=60)
+    assert "This cancels all 2 jobs of f that wait." in text_of(
+        asked_for(http, "clear", function="f")
+    )
+
+
+def test_what_came_of_it_is_told_once_and_to_nobody_else(http: httpx.Client) -> None:
+    submitted(http, function="mail")
+    done = asked_for(http, "pause", "/functions/mail?x=1", function="mail", confirmed="yes")
+    path = done.headers["location"]
+    assert path.startswith("/functions/mail?x=1&told=")
+    assert "was paused" not in text_of(http.get("/functions/mail")), "for others"
+    page = http.get(path)
+    assert "The function mail was paused." in text_of(page)
+    assert "told=" not in page.text, "nothing leads back here with the key"
+    assert "was paused" not in text_of(http.get(path)), "a reload"
+    for answer in (asked_for(http, "drain", function="mail"), http.get(f"{path}x")):
+        assert "was paused" not in text_of(answer)
+
+
+def test_a_question_that_is_reloaded_leads_back(shared_http: httpx.Client) -> None:
+    asked = asked_for(shared_http, "pause", "/functions/a%20b?x=1", function="a b")
+    action = re.search(r'<form method="post" action="([^"]*)"', asked.text)
+    assert action is not None
+    again = shared_http.get(html.unescape(action[1]))
+    assert (again.status_code, again.headers["location"]) == (303, "/functions/a%20b?x=1")
+    assert shared_http.get("/do/shutdown").headers["location"] == "/"
+
+
+def test_buttons_have_words_for_people(shared_http: httpx.Client) -> None:
+    for verb, words, safe in (
+        ("set-policy", "yes, set it", True),
+        ("purge", "yes, forget", False),
+        ("drop-worker", "yes, drop it", False),
+        ("retry", "yes, run again", True),
+    ):
+        fields = {"function": "f", "attempts": "3", "handle": "H:a:1", "peer": "127.0.0.1:1"}
+        asked = asked_for(shared_http, verb, **fields).text
+        focused = re.findall(r"<(?:button|a)[^>]* autofocus>([^<]*)<", asked)
+        assert words in html.unescape(asked)
+        assert focused == [words if safe else "no"]
+
+
+def test_a_way_back_leads_to_names_of_any_kind(http: httpx.Client) -> None:
+    submitted(http, function="a b?#/")
+    path = "/functions/" + quote("a b?#/", safe="")
+    found = re.search(r'action="(/do/pause\?[^"]*)"', http.get(path).text)
+    assert found is not None
+    submitted(http, function="a bx#/")
+    fields = {"function": "a b[?]#/", "confirmed": "yes"}
+    assert 'value="a b[?]#/"' in http.get(path).text, "just this one is meant"
+    answered = http.post(html.unescape(found[1]), data=fields)
+    assert answered.headers["location"].startswith(f"{path}?told=")
+    assert told(http, answered) == "1 function was paused."
+
+
+def test_a_supervisor_says_how_its_workers_are_and_is_not_dropped(
+    web: ServerProcess, http: httpx.Client
+) -> None:
+    with socket.create_connection((web.host, web.port)) as worker:
+        worker.settimeout(LIMIT_S)
+        state = {
+            "supervisor": True,
+            "group": "mail",
+            "group_state": {"running": 1, "wanted": 2, "crashes": 3},
+        }
+        told = json.dumps(state).encode()
+        worker.sendall(b"\0REQ" + WORKER_STATE.to_bytes(4, "big") + len(told).to_bytes(4, "big"))
+        worker.sendall(told)
+        eventually(lambda: "1 of 2 up" in text_of(http.get("/workers")), True)
+        page = http.get("/workers")
+        assert "supervisor, 1 of 2 up, 3 crashed" in text_of(page)
+        assert "/do/drop-worker" not in page.text
+
+
+def test_the_audit_comes_in_pages(http: httpx.Client) -> None:
+    for number in range(60):
+        http.post(f"/api/functions/f{number:02}/pause")
+    page = http.get("/audit").text
+    assert [f"f{number:02}" in page for number in (59, 10, 9)] == [True, True, False]
+    more = re.search(r'<a href="([^"]*)" rel="next">', page)
+    assert more is not None
+    page = http.get(html.unescape(more[1])).text
+    assert [f"f{number:02}" in page for number in (10, 9, 0)] == [False, True, True]
+    assert 'rel="next"' not in page
+    assert 'rel="first"' in page
 
 
 # ---- live
@@ -411,9 +656,8 @@ def test_open_pages_do_not_hold_up_the_end(web: ServerProcess, http: httpx.Clien
 
 
 def test_examples() -> None:
-    import gearpy.web.views
-
-    assert run_examples(gearpy.web.views).failed == 0
+    for module in (views, outcomes, ranking, slices, actions, durations):
+        assert run_examples(module).failed == 0
 
 
 def test_a_job_and_the_one_that_follows_it_lead_to_each_other(http: httpx.Client) -> None:

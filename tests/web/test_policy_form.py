@@ -20,7 +20,7 @@ from gearpy.engine.policy import (
 from gearpy.web import policy_form
 from gearpy.web.policy_form import Filled, filled, read
 from tests.docstrings import run_examples
-from tests.web.test_page import act, submitted, text_of
+from tests.web.test_page import act, asked_for, fields_of, submitted, text_of
 
 counts = st.none() | st.integers(0, 10**9)
 seconds = st.floats(0, 10**9, allow_nan=False)
@@ -93,7 +93,50 @@ def test_what_is_no_policy_is_said_before_anybody_is_asked(
 ) -> None:
     for confirmed in ({}, {"confirmed": "yes"}):
         answer = shared_http.post("/do/set-policy", data={"function": "f", **fields, **confirmed})
-        assert says in text_of(answer, 400)
+        page = text_of(answer, 400)
+        assert "It was not set:" in page
+        assert says in page
+
+
+def test_what_was_typed_stays_typed(http: httpx.Client) -> None:
+    typed = {
+        "function": "image.*",
+        "attempts": "3",
+        "poison": "",
+        "backoff": "delays",
+        "delays": "1, soon",
+        "retry": "these",
+        "retry_on": "lost",
+        "keep_s": "60",
+    }
+    page = asked_for(http, "set-policy", "/policies", **typed).text
+    for name in ("function", "attempts", "poison", "delays", "keep_s"):
+        assert value_of(page, name) == typed[name]
+    assert checked_of(page) == {"retry-these", "backoff-delays", "lost"}
+    asked = asked_for(http, "set-policy", "/policies", **{**typed, "delays": "1, 5"})
+    assert "Really?" in text_of(asked)
+    page = asked_for(http, "set-policy", "/policies", **fields_of(asked.text), change="yes").text
+    assert value_of(page, "delays") == "1, 5"
+    assert '"origin":"set"' not in http.get("/api/policies").text
+
+
+@pytest.mark.parametrize("name", ["", "x" * 600])
+def test_a_name_that_can_be_none_is_said_with_the_form(
+    name: str, shared_http: httpx.Client
+) -> None:
+    page = asked_for(shared_http, "set-policy", "/policies", function=name, attempts="3")
+    assert "function" in text_of(page, 400)
+    assert value_of(page.text, "attempts") == "3"
+
+
+def test_taking_back_is_asked_with_care_and_told(http: httpx.Client) -> None:
+    http.put("/api/functions/mail/policy", json={"attempts": 3})
+    asked = asked_for(http, "set-policy", "/policies", function="mail")
+    assert re.search(
+        r'<button class="danger">yes, take it back</button> *<a[^>]* autofocus>no</a>', asked.text
+    )
+    assert "The policy for mail was taken back." in act(http, "set-policy", function="mail")
+    assert "The policy for mail stays as it is" in act(http, "set-policy", function="mail")
 
 
 def test_policies_are_set_and_taken_back(http: httpx.Client) -> None:

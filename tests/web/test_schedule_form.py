@@ -14,7 +14,7 @@ from gearpy.engine.cron import NoTicks, Schedule, read_schedule, schedule_table
 from gearpy.web import schedule_form
 from gearpy.web.schedule_form import Filled, filled, read
 from tests.docstrings import run_examples
-from tests.web.test_page import act, text_of
+from tests.web.test_page import act, asked_for, fields_of, text_of
 
 
 class Daily(NoTicks):
@@ -102,15 +102,49 @@ def test_a_form_of_nothing_says_what_is_so_if_nothing_is_said() -> None:
         ({"function": ""}, "a schedule needs the field function"),
         ({"missed": "twice"}, "missed is 'twice'"),
         ({"data": "&", "encoded": "yes"}, "data_base64 is '&'"),
+        ({"cron": "61 * * * *"}, "cron is '61 * * * *'"),
+        ({"cron": "0 0 30 2 *"}, "cron is '0 0 30 2 *'"),
         ({"name": "a/b"}, "no slash"),
+        ({"name": ""}, "name"),
     ],
 )
-def test_what_is_no_schedule_is_said(
-    fields: dict[str, str], says: str, shared_http: httpx.Client
+@pytest.mark.parametrize("confirmed", [{}, {"confirmed": "yes"}], ids=["asked", "confirmed"])
+def test_what_is_no_schedule_is_said_before_anybody_is_asked(
+    fields: dict[str, str], says: str, confirmed: dict[str, str], shared_http: httpx.Client
 ) -> None:
-    form = {"name": "s", "cron": "0 8 * * *", "function": "f", **fields, "confirmed": "yes"}
-    assert says in text_of(shared_http.post("/do/set-schedule", data=form), 400)
+    form = {"name": "s", "cron": "0 8 * * *", "function": "f", **fields, **confirmed}
+    page = text_of(shared_http.post("/do/set-schedule", data=form), 400)
+    assert "It was not set:" in page
+    assert says in page
     assert shared_http.get("/api/schedules").json()["schedules"] == []
+
+
+def test_what_was_typed_stays_typed(http: httpx.Client) -> None:
+    typed = {
+        "name": "nightly",
+        "cron": "61 * * * *",
+        "timezone": "Europe/Berlin",
+        "function": 'a "quoted" <name>',
+        "data": "\r\ntwo lines & <b>",
+        "unique": "u1",
+        "missed": "skip",
+        "overlap": "yes",
+        "priority": "high",
+        "attempts": "3",
+        "timeout_s": "",
+        "expires_s": "60",
+        "options": '{"labels": {"team": "billing"}}',
+    }
+    refused = asked_for(http, "set-schedule", "/schedules", **typed)
+    assert "cron is '61 * * * *'" in text_of(refused, 400)
+    fields = Page(refused.text).fields()
+    assert fields == typed
+    asked = asked_for(http, "set-schedule", "/schedules", **{**fields, "cron": "1 * * * *"})
+    assert "From now on the schedule nightly is:" in text_of(asked)
+    changed = asked_for(http, "set-schedule", "/schedules", **fields_of(asked.text), change="yes")
+    assert "not set" not in text_of(changed)
+    assert Page(changed.text).fields() == {**typed, "cron": "1 * * * *"}
+    assert http.get("/api/schedules").json()["schedules"] == []
 
 
 class Page:
@@ -118,7 +152,7 @@ class Page:
 
     def __init__(self, text: str) -> None:
         self._form = text[
-            text.index('<form method="post" action="/do/set-schedule" class="policy"') :
+            text.index('action="/do/set-schedule?back=%2Fschedules" class="policy"') :
         ]
 
     def fields(self) -> dict[str, str]:
@@ -169,10 +203,10 @@ def test_a_schedule_is_shown_in_a_form_and_changed(
     before = http.get("/api/schedules/nightly").json()["schedule"]["schedule"]
 
     fields = Page(http.get("/schedules", params={"name": "nightly"}).text).fields()
-    act(http, "set-schedule", **fields)
+    act(http, "set-schedule", "/schedules", **fields)
     assert http.get("/api/schedules/nightly").json()["schedule"]["schedule"] == before
 
-    page = act(http, "set-schedule", **{**fields, "cron": "1 2 3 4 *"})
+    page = act(http, "set-schedule", "/schedules", **{**fields, "cron": "1 2 3 4 *"})
     assert "1 2 3 4 *" in page
     assert http.get("/api/schedules/nightly").json()["schedule"]["schedule"] == {
         **before,

@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from gearpy.broker.broker import Broker
 from gearpy.client import Client
+from gearpy.server.audit import Audit
 from gearpy.server.clock import SystemClock
 from gearpy.server.turns import Turns
 from gearpy.testing.process import ServerProcess
@@ -71,9 +72,9 @@ async def test_readers_that_take_nothing_give_up_their_places() -> None:
     class Hasty(_Protocol):
         patience_s = 0.05
 
-    broker = Broker()
+    broker, clock = Broker(), SystemClock()
     history = History(broker.engine)
-    streams = Streams(Desk(broker, Turns(broker, SystemClock(), None), history))
+    streams = Streams(Desk(broker, Turns(broker, clock, None), history, Audit(clock)))
     numbers = count()
     ended = asyncio.Semaphore(0)
 
