@@ -39,12 +39,14 @@ def duration(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A part of all.
+    """A part of all; only all of it is 100 %.
 
-    >>> percent(0.9995), percent(None)
-    ('100.0 %', '')
+    >>> percent(0.75), percent(0.9999), percent(1.0), percent(None)
+    ('75.0 %', '99.9 %', '100.0 %', '')
     """
-    return "" if share is None else f"{100 * share:.1f} %"
+    if share is None:
+        return ""
+    return f"{100 * share if share == 1.0 else min(100 * share, 99.9):.1f} %"
 
 
 def instant(time_s: float) -> str:

@@ -20,7 +20,7 @@ from gearpy.engine.policy import (
 from gearpy.web import policy_form
 from gearpy.web.policy_form import Filled, filled, read
 from tests.docstrings import run_examples
-from tests.web.test_page import act, asked_for, fields_of, submitted, text_of
+from tests.web.pages import act, asked_for, fields_of, submitted, text_of
 
 counts = st.none() | st.integers(0, 10**9)
 seconds = st.floats(0, 10**9, allow_nan=False)

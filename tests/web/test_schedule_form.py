@@ -14,7 +14,7 @@ from gearpy.engine.cron import NoTicks, Schedule, read_schedule, schedule_table
 from gearpy.web import schedule_form
 from gearpy.web.schedule_form import Filled, filled, read
 from tests.docstrings import run_examples
-from tests.web.test_page import act, asked_for, fields_of, text_of
+from tests.web.pages import act, asked_for, fields_of, text_of
 
 
 class Daily(NoTicks):
