@@ -164,7 +164,8 @@ class Wish:
     async def question(self, desk: Desk) -> str:
         """What to ask before it is done.
 
-        Raises NothingToDo, and what the operations would raise then: that is not worth a question.
+        Raises NothingToDo, and what the operations have to say of the values alone: that is not
+        worth a question.
         """
         self._check(desk)
         setting = "none, but for what the settings say"
@@ -204,7 +205,7 @@ class Wish:
         if not number and is_all:
             raise NothingToDo(f"Nothing was done: there are no {state}jobs {of_these}.")
         if not is_all:
-            return f"all {state}jobs {of_these}: at least {number:,}"
+            return f"all {state}jobs {of_these} (at least {number:,})"
         if number == 1:
             return f"the only {state}job {of_these}"
         return f"all {number:,} {state}jobs {of_these}"

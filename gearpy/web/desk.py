@@ -162,7 +162,8 @@ class Desk:
         except PeerError as error:
             self.note(do, fields, str(error), succeeded=False)
             raise
-        self.note(do, fields, packed(answer).decode(), succeeded=True)
+        if do in CHANGES:  # what only looks may have much to tell
+            self.note(do, fields, packed(answer).decode(), succeeded=True)
         await self._durable(ticket)
         return answer
 

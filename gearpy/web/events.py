@@ -1,5 +1,7 @@
 """Server-sent events: something is looked at again and again, and sent when it has changed."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple, final
@@ -11,7 +13,9 @@ from gearpy.web.desk import Desk
 MEDIA_TYPE: Final = "text/event-stream"
 
 _EVERY_S: Final = 1.0  # a look whether there is something new
+_PAUSE_TIMES: Final = 20  # as long as the look took: many who look at much must not hold up jobs
 _SILENCE_S: Final = 15.0  # then something is sent, to find out whether anybody is still there
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")  # all that is one in a stream of events
 _STREAMS_MAX: Final = 50  # at a time
 _HEADERS: Final = {"Cache-Control": "no-store", "Vary": "Accept"}
 
@@ -51,9 +55,12 @@ class Streams:
         try:
             before = None
             silent_s = 0.0
+            time_s = asyncio.get_running_loop().time
             yield b": here\n\n"
             while not self._desk.closing.is_set():
+                begun_s = time_s()
                 seen = await look()
+                pause_s = max(_EVERY_S, _PAUSE_TIMES * (time_s() - begun_s))
                 if seen is not None and seen.text != before:
                     yield _event(event, seen.text)
                     before, silent_s = seen.text, 0.0
@@ -63,12 +70,12 @@ class Streams:
                 if silent_s >= _SILENCE_S:
                     yield b": still here\n\n"
                     silent_s = 0.0
-                await self._desk.rest(_EVERY_S)
-                silent_s += _EVERY_S
+                await self._desk.rest(pause_s)
+                silent_s += pause_s
         finally:
             self._open -= 1
 
 
 def _event(name: str, text: str) -> bytes:
-    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
+    lines = "".join(f"data: {line}\n" for line in _LINE_END.split(text))
     return f"event: {name}\n{lines}\n".encode()

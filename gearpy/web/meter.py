@@ -74,5 +74,6 @@ def told(
         for function in nlargest(number, functions, key=order):
             if len(chosen) >= number * place // len(_ORDERS):
                 break
-            chosen[function.function] = function
+            if order(function) or place == len(_ORDERS):  # the last order fills up
+                chosen[function.function] = function
     return list(chosen.values())

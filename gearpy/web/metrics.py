@@ -67,7 +67,7 @@ def _server(snapshot: Snapshot) -> Iterator[Metric]:
         (
             "functions_left_out",
             "Functions that are known and have no numbers of their own in here.",
-            engine.functions - len(snapshot.functions),
+            max(0, engine.functions - len(snapshot.functions)),
         ),
         ("payload_bytes", "Payloads of journalled jobs in memory.", engine.payload_bytes),
         (

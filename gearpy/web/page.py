@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from gearpy.errors import PeerError
+from gearpy.errors import InvalidArgument, PeerError
 from gearpy.web import figures, policy_form, schedule_form, views
 from gearpy.web.actions import ACTIONS, NothingToDo, Wish
 from gearpy.web.desk import Desk
@@ -35,6 +35,7 @@ _VIEWS: Final = (
     ("/policies", "policies"),
     ("/audit", "what was done"),
 )
+_FIELDS_MAX: Final = 1000  # of a form: so many marked jobs, at most
 _NEVER_CACHE: Final = {"Cache-Control": "no-store", "Vary": "Accept"}
 _STRICT: Final = {
     **_NEVER_CACHE,
@@ -96,12 +97,12 @@ class _Shower:
     async def act(self, request: Request) -> Response:
         """Asks first; once it is confirmed, does it, and goes back to where it was asked for."""
         sent = (await request.body()).decode("ascii", "replace")
-        fields = parse_qsl(sent, keep_blank_values=True, errors="surrogateescape")
         verb, back = str(request.path_params["verb"]), _back(request)
         wish = None
         try:
             if verb not in ACTIONS:
                 raise NotHere(f"nobody can do {verb} here")
+            fields = _fields(sent)
             wish = Wish(verb, fields)
             if wish.to_be_changed:
                 return self._form(request, wish)
@@ -146,7 +147,7 @@ class _Shower:
         return HTMLResponse(_encoded(text), status, headers=_STRICT)
 
     def _common(self, request: Request) -> Values:
-        query = without_key(request.url.query)
+        query = without_key(request.scope["query_string"].decode("ascii"))
         back = request.scope["raw_path"].decode("ascii")
         return {
             "views": _VIEWS,
@@ -170,6 +171,20 @@ class _Shower:
             return Seen(_encoded(text).decode())
 
         return self._streams.stream("live", look, full="full")
+
+
+def _fields(sent: str) -> list[tuple[str, str]]:
+    """What a form sent.  Raises InvalidArgument for more than the page has, and for names that it
+    could not show: they would mean another function or job now."""
+    try:
+        fields = parse_qsl(sent, keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        raise InvalidArgument(f"a form of this page has at most {_FIELDS_MAX:,} fields") from None
+    if any("\ufffd" in value for _, value in fields):
+        raise InvalidArgument(
+            "a name here is no UTF-8, which a form can't send; do that with the command line"
+        )
+    return fields
 
 
 def _back(request: Request) -> str:

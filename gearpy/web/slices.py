@@ -49,9 +49,9 @@ async def do_all(desk: Desk, do: str, meant: Table) -> Table:
             offset = answer.pop("next")
             done = _sum(done, answer)
             await asyncio.sleep(0)  # others have their turn between two slices
-    except PeerError as error:
+    except BaseException as error:  # what was done until then is done, whatever it was
         so_far = f"after {packed(done).decode()}: " if done else ""
-        desk.note(do, meant, f"{so_far}{error}", succeeded=False)
+        desk.note(do, meant, f"{so_far}{str(error) or 'it was cut off'}", succeeded=False)
         raise
     if offset is not None:
         done["next"] = offset

@@ -11,6 +11,7 @@ import pytest
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -247,6 +248,19 @@ def test_what_is_selected_stays_selected(browser: Browser, http: httpx.Client) -
     browser.run("listen()")
     browser.run("getSelection().selectAllChildren(document.querySelector('h1'))")
     browser.wait_for(submitted(http))
+
+
+def test_what_is_pressed_stays_until_it_is_released(browser: Browser, http: httpx.Client) -> None:
+    """Or else a click is lost: the link that it began on would be gone when it ends."""
+    first = submitted(http)
+    browser.open("/jobs")
+    browser.wait_for(first)
+    link = browser.driver.find_element(By.CSS_SELECTOR, "[data-row] a")
+    ActionChains(browser.driver).click_and_hold(link).perform()
+    second = submitted(http)
+    browser.wait_until(lambda: browser.run("return held?.includes(arguments[0])", second))
+    ActionChains(browser.driver).release().perform()
+    browser.wait_until(lambda: browser.driver.current_url.endswith(f"/jobs/{first}"))
 
 
 def test_the_focus_stays_on_what_it_is_on(browser: Browser, http: httpx.Client) -> None:

@@ -164,6 +164,20 @@ def test_it_leads_nowhere_else(back: str, http: httpx.Client) -> None:
     assert http.get("/do/pause", params={"back": back}).headers["location"] == "/"
 
 
+def test_a_name_that_a_form_can_not_send_is_refused(http: httpx.Client) -> None:
+    """It would be another one's name."""
+    http.post("/api/functions/bad%FF/jobs", content=b"")
+    for sent in (b"function=bad%FF&confirmed=yes", "function=bad\ufffd&confirmed=yes".encode()):
+        answer = http.post("/do/pause", content=sent)
+        assert "a name here is no UTF-8" in text_of(answer, 400)
+    assert [row["paused"] for row in http.get("/api/functions").json()["functions"]] == [False]
+
+
+def test_a_form_has_so_many_fields_at_most(http: httpx.Client) -> None:
+    answer = http.post("/do/retry", content=b"handle=a&" * 100_000)
+    assert "has at most 1,000 fields" in text_of(answer, 400)
+
+
 def test_what_nobody_can_do_is_said(shared_http: httpx.Client) -> None:
     assert "nobody can do shutdown" in text_of(shared_http.post("/do/shutdown", data={}), 404)
 

@@ -54,7 +54,7 @@ async def test_counting_goes_on_through_slices_and_has_an_end(office: Office) ->
 def test_what_was_not_counted_to_the_end_is_said() -> None:
     wish = Wish("cancel", [("states", "queued"), ("function", "f"), ("younger_than_s", "5m")])
     said = wish._how_many(Counted(20_000, False))
-    assert said == "all queued jobs of f that are younger than 5m: at least 20,000"
+    assert said == "all queued jobs of f that are younger than 5m (at least 20,000)"
 
 
 async def test_slices_are_added_up(office: Office) -> None:

@@ -7,6 +7,7 @@ const AGAIN_MS = 5000;
 
 const live = document.querySelector("[data-live]");
 let held = null; // the newest of what came while some of what is shown was selected
+let pressed = false; // on something of it: a click needs what it began on
 let source = null;
 let gone = false; // what was looked at is no more
 let later = 0;
@@ -32,7 +33,7 @@ function isSelected() {
 }
 
 function show(html) {
-  held = isSelected() ? html : null;
+  held = pressed || isSelected() ? html : null;
   if (held !== null) {
     return;
   }
@@ -63,7 +64,8 @@ function listen() {
   if (document.hidden || gone) {
     return;
   }
-  source = new EventSource(location.href);
+  const mine = new EventSource(location.href);
+  source = mine;
   source.addEventListener("live", (event) => {
     say("");
     show(event.data);
@@ -81,7 +83,7 @@ function listen() {
   source.addEventListener("error", () => {
     say("stale");
     // A browser tries again by itself, but not where it was answered something else.
-    if (source.readyState === EventSource.CLOSED) {
+    if (source === mine && mine.readyState === EventSource.CLOSED) {
       later = setTimeout(listen, AGAIN_MS);
     }
   });
@@ -103,11 +105,24 @@ if (address.searchParams.has("told")) {
 if (live) {
   // A browser has six connections with a server, for all its tabs: a hidden one must take none.
   document.addEventListener("visibilitychange", listen);
-  document.addEventListener("selectionchange", () => {
-    if (held !== null && !isSelected()) {
+  const release = () => {
+    if (held !== null) {
       show(held);
     }
+  };
+  document.addEventListener("selectionchange", release);
+  document.addEventListener("pointerdown", (event) => {
+    pressed = live.contains(event.target);
   });
+  for (const end of ["pointerup", "pointercancel"]) {
+    document.addEventListener(end, () => {
+      // Behind the click that follows.
+      setTimeout(() => {
+        pressed = false;
+        release();
+      });
+    });
+  }
   listen();
 }
 
